@@ -1,0 +1,116 @@
+// Package object holds the words that every other package shares: keys, ranges, metadata, sources, errors.
+//
+// It does no input or output, knows no protocol, and imports nothing of Cistern.
+package object
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxKeyLen is the longest key, in bytes (QingStor API, "Objects").
+const MaxKeyLen = 1023
+
+// MaxPutSize is the largest body of one PUT, in bytes: 5 GB (QingStor API, "PUT Object").
+const MaxPutSize = 5 << 30
+
+// CheckKey says why key cannot name an object: it must be 1 to 1,023 bytes of UTF-8.
+// Everything else is allowed: keys are bytes in order, never file names.
+// It returns nil or an error that matches [ErrInvalidKey].
+func CheckKey(key string) error {
+	switch {
+	case key == "":
+		return fmt.Errorf("%w: it is empty", ErrInvalidKey)
+	case len(key) > MaxKeyLen:
+		return fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrInvalidKey, len(key), MaxKeyLen)
+	case !utf8.ValidString(key):
+		return fmt.Errorf("%w: it is not UTF-8", ErrInvalidKey)
+	}
+	return nil
+}
+
+// CheckBucket says why name cannot name a bucket: 6 to 63 characters of a-z, 0-9 and "-", a letter or a digit
+// at both ends (QingStor API, "PUT Bucket"). Names of 3 to 5 characters, which an older revision of the
+// API allowed, are allowed too: `--mirror demo=URL` is one.
+// It returns nil or an error that matches [ErrInvalidBucketName].
+func CheckBucket(name string) error {
+	if len(name) < 3 || len(name) > 63 {
+		return fmt.Errorf("%w: it has %d characters, 3 to 63 are allowed", ErrInvalidBucketName, len(name))
+	}
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case c == '-' && i > 0 && i < len(name)-1:
+		default:
+			return fmt.Errorf("%w: only a-z, 0-9 and, between them, \"-\" are allowed", ErrInvalidBucketName)
+		}
+	}
+	return nil
+}
+
+// Meta is what is known of an object beside its bytes.
+// The zero value describes an object of unknown type with zero bytes.
+type Meta struct {
+	// Size is the length of the body in bytes; -1 while a source has not said it.
+	Size int64 `json:"size"`
+	// ETag is the entity tag with its double quotes, always a strong one; "" while it is not known.
+	ETag string `json:"etag,omitempty"`
+	// LastModified is what the Last-Modified header says, in whole seconds, UTC.
+	LastModified time.Time `json:"modified,omitzero"`
+	// Created is when this version of the object came into the store, UTC.
+	Created time.Time `json:"created,omitzero"`
+
+	ContentType        string `json:"type,omitempty"`
+	ContentEncoding    string `json:"encoding,omitempty"`
+	ContentLanguage    string `json:"language,omitempty"`
+	ContentDisposition string `json:"disposition,omitempty"`
+	CacheControl       string `json:"cache,omitempty"`
+	Expires            string `json:"expires,omitempty"`
+	// StorageClass is STANDARD or STANDARD_IA; "" means STANDARD.
+	StorageClass string `json:"class,omitempty"`
+	// User is the user's metadata, names in lower case without a dialect's prefix.
+	User map[string]string `json:"user,omitempty"`
+
+	// Digest is the store's own checksum of the body; zero while it is being written.
+	Digest Digest `json:"digest,omitzero"`
+	// Filled says where the object came from; nil for an object that a client put.
+	Filled *Provenance `json:"filled,omitempty"`
+}
+
+// Digest is the checksum that the store keeps of every body.
+type Digest struct {
+	// CRC64NVME is the CRC-64/NVME of the whole body.
+	CRC64NVME uint64 `json:"crc64nvme"`
+	// MD5 is the MD5 of the body in hex, "" where nobody needed it: it costs more than all the rest of a fill.
+	MD5 string `json:"md5,omitempty"`
+}
+
+// Provenance is where a filled object came from.
+type Provenance struct {
+	// URL is the address that answered, after redirects, without its query.
+	URL string `json:"url"`
+	// ETag and LastModified are the source's validators as it sent them; "" where it sent none.
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"modified,omitempty"`
+	// Verified names the digests of the source that the body was checked against, such as "content-md5".
+	Verified []string `json:"verified,omitempty"`
+	// At is the time of the fill.
+	At time.Time `json:"at"`
+}
+
+// Source is where a bucket fills from: a parsed source site. Make one with origin.ParseSite.
+// It is comparable: two equal sources lead to the same URLs.
+type Source struct {
+	// Scheme is "http" or "https".
+	Scheme string
+	// Host is a name or an address in its canonical spelling, IPv6 without brackets; never empty.
+	Host string
+	// Port is 1 to 65535; the scheme's own where the site named none.
+	Port uint16
+	// Path begins with "/"; it may hold valid percent escapes and is sent as it is.
+	Path string
+	// Private allows private and loopback addresses: the setting was made with the operator's key.
+	Private bool
+}
