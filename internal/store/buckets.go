@@ -1,0 +1,191 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cisternhq/cistern/internal/object"
+)
+
+// Bucket is a bucket as stored.
+type Bucket struct {
+	ID      uint64 // never used twice: a bucket made again under the same name is another one
+	Name    string
+	Owner   string
+	Zone    string
+	Created time.Time // UTC
+}
+
+// Usage is what a bucket holds.
+type Usage struct {
+	Objects int64
+	Bytes   int64 // the sum of the objects' sizes
+}
+
+// CreateBucket makes an empty bucket. It fails with object.ErrBucketExists.
+func (s *Store) CreateBucket(ctx context.Context, name, owner, zone string) (Bucket, error) {
+	key, next := bucketKey(name), []byte{spaceNext}
+	var b Bucket
+	err := retry(ctx, func() error {
+		old, err := s.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			return object.ErrBucketExists
+		}
+		last, err := s.get(ctx, next)
+		if err != nil {
+			return err
+		}
+		id, err := counter(last)
+		if err != nil {
+			return err
+		}
+		b = Bucket{ID: uint64(id) + 1, Name: name, Owner: owner, Zone: zone, Created: time.Now().UTC()}
+		return storeErr(s.e.Apply(ctx, &Batch{
+			Require: []Condition{unchanged(key, nil), unchanged(next, last)},
+			Set:     []Record{{key, encodeBucket(b)}, {next, binary.BigEndian.AppendUint64(nil, b.ID)}},
+		}))
+	})
+	if err != nil {
+		return Bucket{}, on("create bucket", name, "", err)
+	}
+	return b, nil
+}
+
+// Bucket returns the bucket of that name, or object.ErrNoSuchBucket.
+func (s *Store) Bucket(ctx context.Context, name string) (Bucket, error) {
+	v, err := s.get(ctx, bucketKey(name))
+	if err == nil && v == nil {
+		err = object.ErrNoSuchBucket
+	}
+	if err != nil {
+		return Bucket{}, on("look up bucket", name, "", err)
+	}
+	b, err := decodeBucket(v)
+	if err != nil {
+		return Bucket{}, on("look up bucket", name, "", err)
+	}
+	return b, nil
+}
+
+// Buckets returns all buckets by name, in byte order.
+func (s *Store) Buckets(ctx context.Context) ([]Bucket, error) {
+	it, err := s.e.Scan(ctx, []byte{spaceBucket}, []byte{spaceBucket + 1})
+	if err != nil {
+		return nil, fmt.Errorf("list buckets: %w", storeErr(err))
+	}
+	defer it.Close()
+	var list []Bucket
+	for it.Next() {
+		b, err := decodeBucket(it.Value())
+		if err != nil {
+			return nil, on("list buckets", string(it.Key()[1:]), "", err)
+		}
+		list = append(list, b)
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("list buckets: %w", storeErr(err))
+	}
+	return list, nil
+}
+
+// DeleteBucket removes a bucket with its settings, its counters and its fill intents. It fails with object.ErrBucketNotEmpty, or with
+// object.ErrNoSuchBucket when b is gone, even if there is another bucket of its name.
+func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
+	settings, settingsEnd := span(spaceSetting, b.ID)
+	intents, intentsEnd := span(spaceIntent, b.ID)
+	objects, objectsEnd := span(spaceObject, b.ID)
+	err := retry(ctx, func() error {
+		key, v, err := s.bucketRecord(ctx, b)
+		if err != nil {
+			return err
+		}
+		some, err := s.keys(ctx, objects, objectsEnd, 1)
+		if err != nil {
+			return err
+		}
+		if len(some) > 0 {
+			return object.ErrBucketNotEmpty
+		}
+		batch := &Batch{
+			Require: []Condition{unchanged(key, v), {Key: objects, Until: objectsEnd}},
+			Delete:  [][]byte{key, usageKey(b.ID, usageObjects), usageKey(b.ID, usageBytes)},
+		}
+		for _, r := range [...][2][]byte{{settings, settingsEnd}, {intents, intentsEnd}} {
+			keys, err := s.keys(ctx, r[0], r[1], -1)
+			if err != nil {
+				return err
+			}
+			batch.Delete = append(batch.Delete, keys...)
+		}
+		return storeErr(s.e.Apply(ctx, batch))
+	})
+	if err != nil {
+		return on("delete bucket", b.Name, "", err)
+	}
+	// A setting or an intent may have come in after the look above and before the batch. Nobody finds it, as the ID is never used
+	// again, and none can follow, as they all require the bucket's record. So the bucket is gone whether or not this succeeds.
+	err = errors.Join(s.clear(ctx, settings, settingsEnd), s.clear(ctx, intents, intentsEnd))
+	if err != nil && ctx.Err() == nil {
+		return on("delete bucket", b.Name, "", err)
+	}
+	return nil
+}
+
+// Usage returns what b holds, from its counters. For a bucket that is gone it is zero.
+func (s *Store) Usage(ctx context.Context, b Bucket) (Usage, error) {
+	var u Usage
+	for _, c := range [...]struct {
+		name byte
+		n    *int64
+	}{{usageObjects, &u.Objects}, {usageBytes, &u.Bytes}} {
+		v, err := s.get(ctx, usageKey(b.ID, c.name))
+		if err == nil {
+			*c.n, err = counter(v)
+		}
+		if err != nil {
+			return Usage{}, on("count objects", b.Name, "", err)
+		}
+	}
+	return u, nil
+}
+
+// bucketRecord returns the record of b, for a condition, or object.ErrNoSuchBucket if b itself is gone.
+func (s *Store) bucketRecord(ctx context.Context, b Bucket) (key, value []byte, err error) {
+	key = bucketKey(b.Name)
+	value, err = s.get(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if value == nil {
+		return nil, nil, object.ErrNoSuchBucket
+	}
+	now, err := decodeBucket(value)
+	if err != nil {
+		return nil, nil, err
+	}
+	if now.ID != b.ID {
+		return nil, nil, object.ErrNoSuchBucket
+	}
+	return key, value, nil
+}
+
+// counter reads the record of a counter.
+func counter(v []byte) (int64, error) {
+	switch {
+	case v == nil:
+		return 0, nil
+	case len(v) != 8:
+		return 0, fmt.Errorf("%w: counter of %d bytes", object.ErrDamaged, len(v))
+	}
+	return int64(binary.BigEndian.Uint64(v)), nil
+}
+
+// same reports whether two records are the same, a missing one (nil) included.
+func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }

@@ -1,0 +1,187 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/cisternhq/cistern/internal/object"
+)
+
+// Intent is a running fill, as BeginFill noted it. The zero value is none: it never commits.
+type Intent struct {
+	bucket Bucket
+	key    string
+	record []byte // as it is in the store
+}
+
+// fillID names an intent among those that this process holds.
+type fillID struct{ key, record string }
+
+func (i Intent) id() fillID { return fillID{string(intentKey(i.bucket.ID, i.key)), string(i.record)} }
+
+// BeginFill notes in the store that key is being filled from what setting, the bucket's mirror document, says.
+// A second filler of the same key shares the intent of the first: either may commit, and what ends one ends the other.
+//
+// It fails with object.ErrExists when the key is there already (the second look of a fill), object.ErrNoSuchBucket when the bucket
+// is gone, and object.ErrSuperseded when the mirror setting is another one by now.
+// The intent need not survive a crash: a fill does not.
+func (s *Store) BeginFill(ctx context.Context, b Bucket, key string, setting []byte) (Intent, error) {
+	var i Intent
+	err := object.CheckKey(key)
+	if err == nil {
+		err = retry(ctx, func() (err error) {
+			i, err = s.beginFill(ctx, b, key, setting)
+			return err
+		})
+	}
+	if err != nil {
+		return Intent{}, on("begin fill", b.Name, key, err)
+	}
+	return i, nil
+}
+
+func (s *Store) beginFill(ctx context.Context, b Bucket, key string, setting []byte) (Intent, error) {
+	bucket, bv, err := s.bucketRecord(ctx, b)
+	if err != nil {
+		return Intent{}, err
+	}
+	rec, ik := objectKey(b.ID, key), intentKey(b.ID, key)
+	if old, err := s.get(ctx, rec); err != nil {
+		return Intent{}, err
+	} else if old != nil {
+		return Intent{}, object.ErrExists
+	}
+	mk, mv, revision, doc, err := s.mirrorRecord(ctx, b)
+	if err != nil {
+		return Intent{}, err
+	}
+	if !bytes.Equal(doc, setting) {
+		return Intent{}, object.ErrSuperseded
+	}
+	standing, err := s.get(ctx, ik)
+	if err != nil {
+		return Intent{}, err
+	}
+	if standing != nil {
+		was, err := decodeIntent(standing)
+		if err == nil && was.setting == revision {
+			i := Intent{bucket: b, key: key, record: standing}
+			s.hold(i)
+			return i, nil
+		}
+		// It is of a fill from another setting, which cannot commit any more, or damaged: this one takes its place.
+	}
+	i := Intent{bucket: b, key: key, record: encodeIntent(intent{token: random(), setting: revision})}
+	s.hold(i)
+	err = s.e.Apply(ctx, &Batch{
+		Require: []Condition{unchanged(bucket, bv), unchanged(rec, nil), unchanged(mk, mv), unchanged(ik, standing)},
+		Set:     []Record{{ik, i.record}},
+		NoSync:  true,
+	})
+	if err != nil {
+		s.release(i)
+		return Intent{}, storeErr(err)
+	}
+	return i, nil
+}
+
+// CommitFill makes spool the object if the key is still absent and the intent still stands. It fails with object.ErrExists after a PUT or a
+// commit of another filler, and with object.ErrSuperseded after a DELETE of the key, a change of the mirror setting
+// or a deletion of the bucket. When it returns nil, the object will survive a crash.
+// The spool is the store's afterwards, also on failure: it is discarded. A fill whose commit failed is still to be ended with EndFill;
+// after a success that is not needed, and harmless.
+func (s *Store) CommitFill(ctx context.Context, i Intent, m object.Meta, spool Spool) error {
+	batch, err := s.newObject(i.bucket, i.key, m, spool)
+	if err == nil {
+		err = retry(ctx, func() error { return s.commitFill(ctx, i, m, *batch) })
+	}
+	if err != nil || m.Size == 0 {
+		_ = spool.Discard() // what it cannot remove now is swept at the next start
+	}
+	if err == nil {
+		s.release(i)
+	}
+	return on("commit fill", i.bucket.Name, i.key, err)
+}
+
+// commitFill is one try. It looks before it applies, because a refused batch does not say which of its conditions failed.
+func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change Batch) error {
+	b := i.bucket
+	bucket, bv, err := s.bucketRecord(ctx, b)
+	if errors.Is(err, object.ErrNoSuchBucket) {
+		return object.ErrSuperseded
+	}
+	if err != nil {
+		return err
+	}
+	rec, ik := objectKey(b.ID, i.key), intentKey(b.ID, i.key)
+	if old, err := s.get(ctx, rec); err != nil {
+		return err
+	} else if old != nil {
+		return object.ErrExists
+	}
+	standing, err := s.get(ctx, ik)
+	if err != nil {
+		return err
+	}
+	if standing == nil || !same(standing, i.record) {
+		return object.ErrSuperseded
+	}
+	was, err := decodeIntent(standing)
+	if err != nil {
+		return err
+	}
+	mk, mv, revision, _, err := s.mirrorRecord(ctx, b)
+	if err != nil {
+		return err
+	}
+	if revision != was.setting {
+		return object.ErrSuperseded
+	}
+	change.Require = []Condition{unchanged(bucket, bv), unchanged(rec, nil), unchanged(mk, mv), unchanged(ik, standing)}
+	change.Add = usage(b.ID, 1, m.Size)
+	change.Delete = [][]byte{ik}
+	return storeErr(s.e.Apply(ctx, &change))
+}
+
+// EndFill forgets the intent of a fill that did not commit, once every filler that shares it has ended.
+func (s *Store) EndFill(ctx context.Context, i Intent) error {
+	if !s.release(i) {
+		return nil
+	}
+	ik := intentKey(i.bucket.ID, i.key)
+	err := s.e.Apply(ctx, &Batch{
+		Require: []Condition{unchanged(ik, i.record)},
+		Delete:  [][]byte{ik},
+		NoSync:  true,
+	})
+	if errors.Is(err, ErrConflict) {
+		err = nil // it was ended already, or a later fill has its own
+	}
+	return on("end fill", i.bucket.Name, i.key, storeErr(err))
+}
+
+// hold counts a filler of i.
+func (s *Store) hold(i Intent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fills[i.id()]++
+}
+
+// release counts a filler of i less, and reports whether it was the last one.
+func (s *Store) release(i Intent) (last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := i.id()
+	n, ok := s.fills[id]
+	if !ok {
+		return false
+	}
+	if n > 1 {
+		s.fills[id] = n - 1
+		return false
+	}
+	delete(s.fills, id)
+	return true
+}

@@ -1,0 +1,239 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cisternhq/cistern/internal/object"
+)
+
+// Object is an object open for reading. The caller closes its body.
+type Object struct {
+	object.Meta
+	Body Body
+}
+
+// NewSpool opens an empty body for writing. size is a hint in bytes, -1 if unknown.
+// The caller passes it to Put or CommitFill, or discards it.
+func (s *Store) NewSpool(ctx context.Context, size int64) (Spool, error) {
+	spool, err := s.e.NewSpool(ctx, size)
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", storeErr(err))
+	}
+	return spool, nil
+}
+
+// Put makes spool the object under key, whatever was there. m.Size is the body's length; m.Created is set to now if it is zero.
+// When it returns nil, the object will survive a crash. It fails with object.ErrNoSuchBucket when b is gone.
+// The spool is the store's afterwards, also on failure: it is discarded.
+func (s *Store) Put(ctx context.Context, b Bucket, key string, m object.Meta, spool Spool) error {
+	batch, err := s.newObject(b, key, m, spool)
+	if err == nil {
+		err = retry(ctx, func() error { return s.put(ctx, b, key, m, *batch) })
+	}
+	if err != nil || m.Size == 0 {
+		_ = spool.Discard() // what it cannot remove now is swept at the next start
+	}
+	return on("put object", b.Name, key, err)
+}
+
+// put is one try. change holds the object's own record and body.
+func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, change Batch) error {
+	bucket, bv, err := s.bucketRecord(ctx, b)
+	if err != nil {
+		return err
+	}
+	rec := objectKey(b.ID, key)
+	old, err := s.get(ctx, rec)
+	if err != nil {
+		return err
+	}
+	change.Require = []Condition{unchanged(bucket, bv), unchanged(rec, old)}
+	objects, size := int64(1), m.Size
+	if old != nil {
+		was, body, err := decodeOld(old)
+		if err != nil {
+			return err
+		}
+		objects, size = 0, m.Size-was.Size
+		change.Drop = drop(body)
+	}
+	change.Add = usage(b.ID, objects, size)
+	// A fill that began before this loses anyhow, as the key is taken; but its intent must not outlive a DELETE that follows.
+	// An intent that comes in after this look is of a fill that began later, and DELETE looks for itself.
+	ik := intentKey(b.ID, key)
+	fill, err := s.get(ctx, ik)
+	if err != nil {
+		return err
+	}
+	if fill != nil {
+		change.Delete = [][]byte{ik}
+	}
+	return storeErr(s.e.Apply(ctx, &change))
+}
+
+// newObject returns the part of a batch that every new object has: its record and its body.
+func (s *Store) newObject(b Bucket, key string, m object.Meta, spool Spool) (*Batch, error) {
+	if err := object.CheckKey(key); err != nil {
+		return nil, err
+	}
+	if m.Size < 0 {
+		return nil, fmt.Errorf("%w: size %d of an object to be stored", object.ErrInvalidArgument, m.Size)
+	}
+	if m.Created.IsZero() {
+		m.Created = time.Now().UTC()
+	}
+	rec := objectKey(b.ID, key)
+	if m.Size == 0 { // an empty body needs no file
+		return &Batch{Set: []Record{{rec, encodeObject(m, "")}}}, nil
+	}
+	v := encodeObject(m, spool.ID())
+	return &Batch{
+		Set:  []Record{{rec, v}},
+		Keep: []Kept{{Spool: spool, Size: m.Size, Label: encodeLabel(rec, v)}},
+	}, nil
+}
+
+// Stat returns what is known of an object, or object.ErrNoSuchKey.
+func (s *Store) Stat(ctx context.Context, b Bucket, key string) (object.Meta, error) {
+	m, _, _, err := s.look(ctx, b, key)
+	return m, on("look up object", b.Name, key, err)
+}
+
+// look reads an object's record.
+func (s *Store) look(ctx context.Context, b Bucket, key string) (m object.Meta, body BodyID, record []byte, err error) {
+	record, err = s.get(ctx, objectKey(b.ID, key))
+	if err != nil {
+		return object.Meta{}, "", nil, err
+	}
+	if record == nil {
+		return object.Meta{}, "", nil, object.ErrNoSuchKey
+	}
+	m, body, err = decodeObject(record)
+	return m, body, record, err
+}
+
+// Open opens an object for reading, or fails with object.ErrNoSuchKey. What is open stays readable when the object is
+// replaced or deleted.
+func (s *Store) Open(ctx context.Context, b Bucket, key string) (*Object, error) {
+	o, err := s.open(ctx, b, key)
+	return o, on("open object", b.Name, key, err)
+}
+
+func (s *Store) open(ctx context.Context, b Bucket, key string) (*Object, error) {
+	m, id, record, err := s.look(ctx, b, key)
+	for {
+		if err != nil {
+			return nil, err
+		}
+		if id == "" {
+			return &Object{Meta: m, Body: empty{}}, nil
+		}
+		body, err := s.e.Open(ctx, id)
+		if err == nil {
+			return &Object{Meta: m, Body: body}, nil
+		}
+		if !errors.Is(err, object.ErrDamaged) {
+			return nil, storeErr(err)
+		}
+		// Perhaps it is not damage:
+		//   this reads the record of the first version,
+		//   a PUT commits a second version and removes the body of the first,
+		//   this does not find the body.
+		// Then the record is another one now. The same record without its body is damage.
+		was := record
+		var lookErr error
+		m, id, record, lookErr = s.look(ctx, b, key)
+		if lookErr != nil {
+			return nil, lookErr
+		}
+		if bytes.Equal(was, record) {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Delete removes an object; a missing one counts as removed. It ends a running fill of the key without commit.
+// When it returns nil, that will survive a crash.
+func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
+	rec, ik := objectKey(b.ID, key), intentKey(b.ID, key)
+	err := retry(ctx, func() error {
+		old, err := s.get(ctx, rec)
+		if err != nil {
+			return err
+		}
+		fill, err := s.get(ctx, ik)
+		if err != nil {
+			return err
+		}
+		// Where both are missing, the batch changes nothing. It is applied all the same: another DELETE may have removed them a
+		// moment ago and still be waiting for the disk. Who is told that the key is gone must not see it again after a crash.
+		batch := &Batch{Require: []Condition{unchanged(rec, old)}}
+		if old != nil {
+			was, body, err := decodeOld(old)
+			if err != nil {
+				return err
+			}
+			batch.Delete = append(batch.Delete, rec)
+			batch.Drop = drop(body)
+			batch.Add = usage(b.ID, -1, -was.Size)
+		}
+		if fill != nil {
+			batch.Delete = append(batch.Delete, ik)
+		}
+		return storeErr(s.e.Apply(ctx, batch))
+	})
+	return on("delete object", b.Name, key, err)
+}
+
+// decodeOld reads the record of an object that is about to go. A damaged one counts as empty: to replace or to delete it must be possible. What
+// it held then stays in the bucket's counter of bytes.
+func decodeOld(record []byte) (object.Meta, BodyID, error) {
+	m, body, err := decodeObject(record)
+	if errors.Is(err, object.ErrDamaged) {
+		return object.Meta{}, "", nil
+	}
+	return m, body, err
+}
+
+func drop(body BodyID) []BodyID {
+	if body == "" {
+		return nil
+	}
+	return []BodyID{body}
+}
+
+// usage is the change of a bucket's counters; nothing where nothing changes.
+func usage(bucket uint64, objects, size int64) []Delta {
+	var d []Delta
+	if objects != 0 {
+		d = append(d, Delta{usageKey(bucket, usageObjects), objects})
+	}
+	if size != 0 {
+		d = append(d, Delta{usageKey(bucket, usageBytes), size})
+	}
+	return d
+}
+
+// empty is the body of an object without bytes.
+type empty struct{}
+
+func (empty) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("%w: offset %d", object.ErrStore, off)
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return 0, io.EOF
+}
+
+func (empty) Section(off, n int64) (io.Reader, error) { return bytes.NewReader(nil), nil }
+func (empty) Close() error                            { return nil }

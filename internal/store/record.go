@@ -1,0 +1,317 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/cisternhq/cistern/internal/object"
+)
+
+// A record's value is
+//
+//	1 byte   version of its format
+//	...      fields, in the order of the functions below
+//	4 bytes  CRC-32C of all before, big endian
+//
+// Numbers are varints, strings and documents have their length before them. A page of a listing decodes a thousand of them, so the strings of
+// a record share one allocation.
+const recordVersion = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal ends the record that b holds.
+func seal(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// appendTime writes an instant: 0 for the zero time, else 1, seconds since 1970, nanoseconds.
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0)
+	}
+	b = append(b, 1)
+	b = binary.AppendVarint(b, t.Unix())
+	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
+}
+
+// encodeObject returns the record of an object whose body is body.
+func encodeObject(m object.Meta, body BodyID) []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, recordVersion)
+	b = binary.AppendVarint(b, m.Size)
+	b = appendString(b, string(body))
+	b = binary.BigEndian.AppendUint64(b, m.Digest.CRC64NVME)
+	b = appendString(b, m.Digest.MD5)
+	b = appendTime(b, m.LastModified)
+	b = appendTime(b, m.Created)
+	for _, s := range [...]string{
+		m.ETag, m.ContentType, m.ContentEncoding, m.ContentLanguage, m.ContentDisposition, m.CacheControl, m.Expires, m.StorageClass,
+	} {
+		b = appendString(b, s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(m.User)))
+	for _, name := range slices.Sorted(maps.Keys(m.User)) {
+		b = appendString(b, name)
+		b = appendString(b, m.User[name])
+	}
+	if p := m.Filled; p == nil {
+		b = append(b, 0)
+	} else {
+		b = append(b, 1)
+		b = appendString(b, p.URL)
+		b = appendString(b, p.ETag)
+		b = appendString(b, p.LastModified)
+		b = binary.AppendUvarint(b, uint64(len(p.Verified)))
+		for _, v := range p.Verified {
+			b = appendString(b, v)
+		}
+		b = appendTime(b, p.At)
+	}
+	return seal(b)
+}
+
+// decodeObject reads what encodeObject wrote. It fails with object.ErrDamaged, or object.ErrStore for a newer format.
+func decodeObject(v []byte) (object.Meta, BodyID, error) {
+	r, err := unseal("object", v)
+	if err != nil {
+		return object.Meta{}, "", err
+	}
+	var m object.Meta
+	m.Size = r.varint()
+	body := BodyID(r.string())
+	m.Digest.CRC64NVME = r.uint64()
+	m.Digest.MD5 = r.string()
+	m.LastModified = r.time()
+	m.Created = r.time()
+	for _, s := range [...]*string{
+		&m.ETag, &m.ContentType, &m.ContentEncoding, &m.ContentLanguage, &m.ContentDisposition, &m.CacheControl, &m.Expires, &m.StorageClass,
+	} {
+		*s = r.string()
+	}
+	if n := r.count(2); n > 0 {
+		m.User = make(map[string]string, n)
+		for range n {
+			name := r.string()
+			m.User[name] = r.string()
+		}
+	}
+	if r.byte() != 0 {
+		p := &object.Provenance{URL: r.string(), ETag: r.string(), LastModified: r.string()}
+		if n := r.count(1); n > 0 {
+			p.Verified = make([]string, n)
+			for i := range p.Verified {
+				p.Verified[i] = r.string()
+			}
+		}
+		p.At = r.time()
+		m.Filled = p
+	}
+	if err := r.end(); err != nil {
+		return object.Meta{}, "", err
+	}
+	if m.Size < 0 || (body == "") != (m.Size == 0) {
+		return object.Meta{}, "", r.damaged("its size and its body do not fit")
+	}
+	return m, body, nil
+}
+
+func encodeBucket(k Bucket) []byte {
+	b := []byte{recordVersion}
+	b = binary.AppendUvarint(b, k.ID)
+	b = appendString(b, k.Name)
+	b = appendString(b, k.Owner)
+	b = appendString(b, k.Zone)
+	b = appendTime(b, k.Created)
+	return seal(b)
+}
+
+func decodeBucket(v []byte) (Bucket, error) {
+	r, err := unseal("bucket", v)
+	if err != nil {
+		return Bucket{}, err
+	}
+	k := Bucket{ID: r.uvarint(), Name: r.string(), Owner: r.string(), Zone: r.string(), Created: r.time()}
+	if err := r.end(); err != nil {
+		return Bucket{}, err
+	}
+	return k, nil
+}
+
+// encodeSetting returns the record of a setting. The revision makes two records different though their documents are equal.
+func encodeSetting(revision uint64, doc []byte) []byte {
+	b := []byte{recordVersion}
+	b = binary.BigEndian.AppendUint64(b, revision)
+	b = append(binary.AppendUvarint(b, uint64(len(doc))), doc...)
+	return seal(b)
+}
+
+func decodeSetting(v []byte) (revision uint64, doc []byte, err error) {
+	r, err := unseal("setting", v)
+	if err != nil {
+		return 0, nil, err
+	}
+	revision = r.uint64()
+	doc = []byte(r.string())
+	if err := r.end(); err != nil {
+		return 0, nil, err
+	}
+	return revision, doc, nil
+}
+
+// intent is the record of a running fill.
+type intent struct {
+	token   uint64 // random: one from before a DELETE is another one
+	setting uint64 // revision of the mirror setting, 0 for a bucket without one
+}
+
+func encodeIntent(i intent) []byte {
+	b := []byte{recordVersion}
+	b = binary.BigEndian.AppendUint64(b, i.token)
+	b = binary.BigEndian.AppendUint64(b, i.setting)
+	return seal(b)
+}
+
+func decodeIntent(v []byte) (intent, error) {
+	r, err := unseal("fill intent", v)
+	if err != nil {
+		return intent{}, err
+	}
+	i := intent{token: r.uint64(), setting: r.uint64()}
+	if err := r.end(); err != nil {
+		return intent{}, err
+	}
+	return i, nil
+}
+
+// encodeLabel returns what is written beside a body: all that is needed to write the record again.
+func encodeLabel(key, value []byte) []byte {
+	b := make([]byte, 0, binary.MaxVarintLen32+len(key)+len(value))
+	b = append(binary.AppendUvarint(b, uint64(len(key))), key...)
+	return append(b, value...)
+}
+
+// reader takes fields off a record. After the first field that is not there all others are zero, and end says so.
+type reader struct {
+	what string
+	rest string
+	bad  bool
+}
+
+// unseal checks the version and the checksum of a record.
+func unseal(what string, v []byte) (*reader, error) {
+	r := &reader{what: what}
+	if len(v) < 5 {
+		return nil, r.damaged("it is too short")
+	}
+	n := len(v) - 4
+	if crc32.Checksum(v[:n], castagnoli) != binary.BigEndian.Uint32(v[n:]) {
+		return nil, r.damaged("its checksum is wrong")
+	}
+	if v[0] != recordVersion {
+		return nil, fmt.Errorf("%w: %s record has format %d, this version reads %d; use the version that wrote it, or a newer one",
+			object.ErrStore, what, v[0], recordVersion)
+	}
+	r.rest = string(v[1:n])
+	return r, nil
+}
+
+func (r *reader) damaged(why string) error {
+	return fmt.Errorf("%w: %s record: %s", object.ErrDamaged, r.what, why)
+}
+
+func (r *reader) end() error {
+	if r.bad || r.rest != "" {
+		return r.damaged("its fields do not fit")
+	}
+	return nil
+}
+
+func (r *reader) fail() {
+	r.bad = true
+	r.rest = ""
+}
+
+func (r *reader) take(n uint64) string {
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *reader) byte() byte {
+	s := r.take(1)
+	if s == "" {
+		return 0
+	}
+	return s[0]
+}
+
+func (r *reader) uint64() uint64 {
+	s := r.take(8)
+	if s == "" {
+		return 0
+	}
+	var x uint64
+	for i := range 8 {
+		x = x<<8 | uint64(s[i])
+	}
+	return x
+}
+
+func (r *reader) uvarint() uint64 {
+	var x uint64
+	for i := range min(len(r.rest), binary.MaxVarintLen64) {
+		c := r.rest[i]
+		x |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			if i == binary.MaxVarintLen64-1 && c > 1 {
+				break // more than 64 bits
+			}
+			r.rest = r.rest[i+1:]
+			return x
+		}
+	}
+	r.fail()
+	return 0
+}
+
+func (r *reader) varint() int64 {
+	u := r.uvarint()
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+func (r *reader) string() string { return r.take(r.uvarint()) }
+
+// count reads a number of things of at least size bytes each, so that a wrong one cannot make the reader allocate.
+func (r *reader) count(size uint64) int {
+	n := r.uvarint()
+	if n > uint64(len(r.rest))/size {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) time() time.Time {
+	if r.byte() == 0 {
+		return time.Time{}
+	}
+	sec, nsec := r.varint(), r.uvarint()
+	if nsec >= uint64(time.Second) {
+		r.fail()
+		return time.Time{}
+	}
+	return time.Unix(sec, int64(nsec)).UTC()
+}

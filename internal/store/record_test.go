@@ -1,0 +1,167 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/cisternhq/cistern/internal/object"
+)
+
+func times() *rapid.Generator[time.Time] {
+	return rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "zero") {
+			return time.Time{}
+		}
+		at := time.Unix(rapid.Int64Range(-1<<36, 1<<36).Draw(t, "sec"), rapid.Int64Range(0, 999_999_999).Draw(t, "nsec")).UTC()
+		return at
+	})
+}
+
+func metas() *rapid.Generator[object.Meta] {
+	return rapid.Custom(func(t *rapid.T) object.Meta {
+		s := func(name string) string { return rapid.String().Draw(t, name) }
+		m := object.Meta{
+			Size: rapid.Int64Min(1).Draw(t, "size"), ETag: s("etag"), LastModified: times().Draw(t, "modified"), Created: times().Draw(t, "created"),
+			ContentType: s("type"), ContentEncoding: s("encoding"), ContentLanguage: s("language"), ContentDisposition: s("disposition"),
+			CacheControl: s("cache"), Expires: s("expires"), StorageClass: s("class"),
+			Digest: object.Digest{CRC64NVME: rapid.Uint64().Draw(t, "crc"), MD5: s("md5")},
+		}
+		if user := rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "user"); len(user) > 0 {
+			m.User = user
+		}
+		if rapid.Bool().Draw(t, "filled") {
+			p := &object.Provenance{URL: s("url"), ETag: s("source etag"), LastModified: s("source modified"), At: times().Draw(t, "at")}
+			if v := rapid.SliceOf(rapid.String()).Draw(t, "verified"); len(v) > 0 {
+				p.Verified = v
+			}
+			m.Filled = p
+		}
+		return m
+	})
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, body := metas().Draw(t, "meta"), BodyID(rapid.StringN(1, 40, -1).Draw(t, "body"))
+		v := encodeObject(m, body)
+		got, gotBody, err := decodeObject(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m, got); diff != "" || gotBody != body {
+			t.Fatalf("body %q, want %q; meta (-want +got):\n%s", gotBody, body, diff)
+		}
+		if !bytes.Equal(encodeObject(got, gotBody), v) {
+			t.Fatal("the same object has two records")
+		}
+
+		b := Bucket{ID: rapid.Uint64().Draw(t, "id"), Name: rapid.String().Draw(t, "name"), Owner: rapid.String().Draw(t, "owner"),
+			Zone: rapid.String().Draw(t, "zone"), Created: times().Draw(t, "made")}
+		gotBucket, err := decodeBucket(encodeBucket(b))
+		if diff := cmp.Diff(b, gotBucket); err != nil || diff != "" {
+			t.Fatalf("bucket: %v (-want +got):\n%s", err, diff)
+		}
+		revision, doc := rapid.Uint64().Draw(t, "revision"), rapid.SliceOf(rapid.Byte()).Draw(t, "doc")
+		gotRevision, gotDoc, err := decodeSetting(encodeSetting(revision, doc))
+		if err != nil || gotRevision != revision || !bytes.Equal(gotDoc, doc) {
+			t.Fatalf("setting: %d %q, %v", gotRevision, gotDoc, err)
+		}
+		i := intent{rapid.Uint64().Draw(t, "token"), revision}
+		if got, err := decodeIntent(encodeIntent(i)); err != nil || got != i {
+			t.Fatalf("intent: %+v, %v", got, err)
+		}
+	})
+}
+
+// Every single flipped bit and every cut of a record is found.
+func TestRecordDamage(t *testing.T) {
+	m := object.Meta{Size: 5, ETag: `"x"`, User: map[string]string{"a": "b"}, Filled: &object.Provenance{URL: "u", Verified: []string{"v"}}}
+	v := encodeObject(m, "body")
+	for i := range v {
+		for bit := range 8 {
+			bad := bytes.Clone(v)
+			bad[i] ^= 1 << bit
+			if _, _, err := decodeObject(bad); !errors.Is(err, object.ErrDamaged) {
+				t.Fatalf("bit %d of byte %d flipped: %v, want %v", bit, i, err, object.ErrDamaged)
+			}
+		}
+		if _, _, err := decodeObject(v[:i]); !errors.Is(err, object.ErrDamaged) {
+			t.Fatalf("cut to %d bytes: %v, want %v", i, err, object.ErrDamaged)
+		}
+	}
+	if _, _, err := decodeObject(append(bytes.Clone(v), 0)); !errors.Is(err, object.ErrDamaged) {
+		t.Fatalf("with a byte more: %v, want %v", err, object.ErrDamaged)
+	}
+}
+
+func TestNewerRecordIsNoDamage(t *testing.T) {
+	v := encodeObject(object.Meta{Size: 5}, "body")
+	v[0] = recordVersion + 1
+	v = reseal(v)
+	_, _, err := decodeObject(v)
+	if !errors.Is(err, object.ErrStore) || errors.Is(err, object.ErrDamaged) {
+		t.Fatalf("record of a newer format: %v, want %v", err, object.ErrStore)
+	}
+}
+
+// reseal gives a changed record its right checksum again.
+func reseal(v []byte) []byte {
+	if len(v) < 4 {
+		return v
+	}
+	n := len(v) - 4
+	return binary.BigEndian.AppendUint32(bytes.Clone(v[:n]), crc32.Checksum(v[:n], castagnoli))
+}
+
+// FuzzRecord feeds the decoders with records whose checksum is right, so that they get past it.
+func FuzzRecord(f *testing.F) {
+	f.Add(encodeObject(object.Meta{Size: 5, User: map[string]string{"a": "b"}, Filled: &object.Provenance{Verified: []string{"x"}}}, "body"))
+	f.Add(encodeObject(object.Meta{}, ""))
+	f.Add(encodeBucket(Bucket{ID: 1, Name: "bucket", Created: time.Unix(1, 0)}))
+	f.Add(encodeSetting(7, []byte("doc")))
+	f.Add(encodeIntent(intent{1, 2}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, v []byte) {
+		for _, v := range [][]byte{v, reseal(v)} {
+			check := func(what string, err error) {
+				if err != nil && !errors.Is(err, object.ErrDamaged) && !errors.Is(err, object.ErrStore) {
+					t.Errorf("%s: error without a name: %v", what, err)
+				}
+			}
+			m, body, err := decodeObject(v)
+			check("object", err)
+			if err == nil {
+				again, b, err := decodeObject(encodeObject(m, body))
+				if diff := cmp.Diff(m, again); err != nil || b != body || diff != "" {
+					t.Errorf("the record of what was decoded gives another object: %v\n%s", err, diff)
+				}
+			}
+			_, err = decodeBucket(v)
+			check("bucket", err)
+			_, _, err = decodeSetting(v)
+			check("setting", err)
+			_, err = decodeIntent(v)
+			check("intent", err)
+		}
+	})
+}
+
+func BenchmarkDecodeObject(b *testing.B) {
+	v := encodeObject(object.Meta{
+		Size: 12345, ETag: `"d41d8cd98f00b204e9800998ecf8427e"`, LastModified: time.Unix(1, 0), Created: time.Unix(2, 0), ContentType: "application/octet-stream",
+		Digest: object.Digest{CRC64NVME: 1, MD5: "d41d8cd98f00b204e9800998ecf8427e"},
+	}, "0123456789abcdef0123456789abcdef")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := decodeObject(v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
