@@ -1,0 +1,240 @@
+package fill
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/store"
+)
+
+const (
+	// holdBack is the last piece of a body, in bytes, that readers of the whole object get only after it was verified.
+	holdBack = 64 << 10
+	// copyMax is what a reader copies at once, in bytes, before it looks around.
+	copyMax = 4 << 20
+)
+
+// Reader reads one object from its flight, at its own speed, wherever it likes. Not safe for concurrent use.
+type Reader struct {
+	fl     *flight
+	meta   object.Meta
+	joined bool
+	late   bool
+	body   store.Body // nil where everything goes straight through
+
+	// guarded by the flight's mu
+	reading  bool
+	off, end int64 // what it is reading
+}
+
+// join makes a reader of fl.
+func (fl *flight) join(joined bool) *Reader {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	r := &Reader{fl: fl, joined: joined, late: fl.complete()}
+	fl.readers[r] = struct{}{}
+	fl.joined++
+	return r
+}
+
+// Meta describes the object as the source did. Size is -1 while it is not known.
+func (r *Reader) Meta() object.Meta { return r.meta }
+
+// Coalesced reports whether the reader joined a flight that was in the air.
+func (r *Reader) Coalesced() bool { return r.joined }
+
+// Complete reports whether all bytes were there when the reader joined, so that the source had nothing to do with it any more.
+func (r *Reader) Complete() bool { return r.late }
+
+// Status is the status code that the source answered.
+func (r *Reader) Status() int { return r.fl.head.Status }
+
+// FirstByte is how long the source took to answer.
+func (r *Reader) FirstByte() time.Duration { return r.fl.head.FirstByte }
+
+// awaitHead waits until it is known what the object is.
+func (r *Reader) awaitHead(ctx context.Context) error {
+	fl := r.fl
+	for {
+		fl.mu.Lock()
+		err, head, spool := fl.err, fl.head, fl.spool
+		if err == nil && head != nil {
+			r.meta = fl.meta
+			r.meta.Size = fl.size
+		}
+		progress := fl.watch()
+		fl.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case head != nil && spool == nil:
+			return nil
+		case head != nil:
+			if r.body, err = spool.Open(); err == nil {
+				return nil
+			}
+			if errors.Is(err, object.ErrDamaged) {
+				return object.ErrExists // it landed a moment ago: the store has the object, or knows that it has not
+			}
+			return err
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// watch returns the channel that closes at the next progress; mu is held.
+func (fl *flight) watch() <-chan struct{} {
+	fl.waiting = true
+	return fl.progress
+}
+
+// Size waits until the size of the object is known and returns it, in bytes.
+func (r *Reader) Size(ctx context.Context) (int64, error) {
+	fl := r.fl
+	for {
+		fl.mu.Lock()
+		size, err := fl.size, fl.err
+		progress := fl.watch()
+		fl.mu.Unlock()
+		if size >= 0 || err != nil {
+			return size, err
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// WriteRange writes the bytes of rng to w as they arrive; Length -1 means up to the end. An error may come after some
+// bytes: what was written then is not the object, and must not look like it.
+func (r *Reader) WriteRange(ctx context.Context, w io.Writer, rng object.Range) error {
+	end := rng.End()
+	if rng.Length < 0 {
+		end = math.MaxInt64
+	}
+	fl := r.fl
+	fl.mu.Lock()
+	r.reading, r.off, r.end = true, rng.Offset, end
+	fl.mu.Unlock()
+	defer func() {
+		fl.mu.Lock()
+		r.reading = false
+		fl.makeRoom()
+		fl.mu.Unlock()
+	}()
+	whole := rng.Offset == 0 && (rng.Length < 0 || rng.Length == r.meta.Size)
+	for off := rng.Offset; off < end; {
+		n, p, err := r.next(ctx, off, end, whole)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil // the end of an object whose size was not known before
+		}
+		if p != nil {
+			if _, err := w.Write(p); err != nil {
+				return err
+			}
+			off += int64(len(p))
+			continue
+		}
+		section, err := r.body.Section(off, n)
+		if err != nil {
+			return err
+		}
+		copied, err := io.Copy(w, section)
+		off += copied
+		if err != nil {
+			return err
+		}
+		if copied < n {
+			return object.ErrDamaged
+		}
+	}
+	return nil
+}
+
+// next waits for bytes at off. It returns how many there are in the spool, or the bytes themselves where they go straight through;
+// 0 at the end of the object.
+func (r *Reader) next(ctx context.Context, off, end int64, whole bool) (n int64, p []byte, err error) {
+	fl := r.fl
+	for {
+		fl.mu.Lock()
+		r.off = off
+		fl.makeRoom()
+		if fl.err != nil {
+			err := fl.err
+			fl.mu.Unlock()
+			return 0, nil, err
+		}
+		if fl.verified && off >= fl.size {
+			fl.mu.Unlock()
+			return 0, nil, nil
+		}
+		limit := end
+		if whole && !fl.verified && len(fl.head.Claims) > 0 {
+			// Up to here it may go out; the rest waits for the verdict.
+			seen := fl.size
+			if seen < 0 {
+				seen = fl.have.missing(off)
+			}
+			limit = min(limit, max(seen-holdBack, 0))
+		}
+		if to := min(fl.have.missing(off), limit); to > off {
+			fl.mu.Unlock()
+			return min(to-off, copyMax), nil, nil
+		}
+		if off < limit {
+			if p := fl.relay.at(off, limit); p != nil {
+				fl.mu.Unlock()
+				return int64(len(p)), p, nil
+			}
+			if fl.relay != nil && (fl.verified || fl.relay.open && off < fl.relay.lo) {
+				err := fl.relayErr // it went by, and nothing kept it
+				fl.mu.Unlock()
+				return 0, nil, err
+			}
+			if !fl.covered(off) {
+				fl.nudge()
+			}
+		}
+		progress := fl.watch()
+		fl.mu.Unlock()
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Close leaves the flight, which goes on.
+func (r *Reader) Close() error {
+	fl := r.fl
+	fl.mu.Lock()
+	delete(fl.readers, r)
+	fl.makeRoom()
+	if len(fl.readers) == 0 && !fl.landed {
+		switch {
+		case fl.superseded:
+			fl.cancel(object.ErrSuperseded) // it commits nothing, and nobody reads
+		case fl.relay != nil:
+			fl.cancel(fl.relayErr)
+		}
+	}
+	fl.mu.Unlock()
+	if r.body != nil {
+		return r.body.Close()
+	}
+	return nil
+}
