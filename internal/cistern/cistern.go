@@ -1,0 +1,81 @@
+// Package cistern is what the server does: an object is in the store, or it is filled from the bucket's source.
+//
+// It knows who may do what, but no HTTP, no disks and no codes of an API; dialects parse, call it and render.
+package cistern
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cisternhq/cistern/internal/fill"
+	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/origin"
+	"github.com/cisternhq/cistern/internal/store"
+)
+
+// Options are the parts of a server; all must be set.
+type Options struct {
+	Store  *store.Store
+	Filler *fill.Filler
+	// Origin judges source sites when they are set.
+	Origin *origin.Client
+}
+
+// Server does what dialects ask for. It is safe for concurrent use. It owns none of its parts.
+type Server struct {
+	store  *store.Store
+	filler *fill.Filler
+	origin *origin.Client
+}
+
+// New returns a server of the parts in o.
+func New(o Options) *Server {
+	return &Server{store: o.Store, filler: o.Filler, origin: o.Origin}
+}
+
+// open returns the bucket if c has right on it. It fails with [object.ErrNoSuchBucket] or [object.ErrDenied].
+func (s *Server) open(ctx context.Context, c Caller, bucket string, need right) (store.Bucket, error) {
+	b, err := s.store.Bucket(ctx, bucket)
+	if err != nil {
+		return store.Bucket{}, err
+	}
+	if c.Operator || !c.Anonymous() && c.Owner == b.Owner {
+		return b, nil
+	}
+	if need == owner {
+		return store.Bucket{}, denied("only the bucket's owner may do this")
+	}
+	grants, err := s.grants(ctx, b)
+	if err != nil {
+		return store.Bucket{}, err
+	}
+	if !allows(grants, c, need) {
+		if c.Anonymous() {
+			return store.Bucket{}, denied("the bucket does not allow this without a signature")
+		}
+		return store.Bucket{}, denied("the bucket's access control list does not allow this")
+	}
+	return b, nil
+}
+
+func denied(text string) error { return object.Explain(object.ErrDenied, "%s", text) }
+
+// source returns where b fills from and the setting that says so; ok is false for a bucket without a mirror.
+func (s *Server) source(ctx context.Context, b store.Bucket) (src object.Source, doc []byte, ok bool, err error) {
+	doc, err = s.store.Setting(ctx, b, mirrorSetting)
+	if errors.Is(err, object.ErrNoSetting) {
+		return src, nil, false, nil
+	}
+	if err != nil {
+		return src, nil, false, err
+	}
+	m, err := decodeMirror(doc)
+	if err != nil {
+		return src, nil, false, err
+	}
+	if src, err = origin.ParseSite(m.Site); err != nil {
+		return src, nil, false, err
+	}
+	src.Private = m.Private
+	return src, doc, true, nil
+}
