@@ -1,0 +1,60 @@
+package telemetry
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Snapshot is what the fills of a server come to at one moment. The first ones only ever grow.
+type Snapshot struct {
+	Started, Completed, Failed, Coalesced int64
+	Mismatched, Unstored, Throttled       int64 // fills, counted among the failed ones
+	OriginBytes, OriginRequests           int64 // bytes received from sources, requests sent to them
+
+	InFlight, Queued, Connections int64 // now
+}
+
+// Watch makes each scrape call read, which must be quick and safe for concurrent use. It is called once for a server:
+// a second call panics.
+func (m *Metrics) Watch(read func() Snapshot) {
+	m.reg.MustRegister(&watcher{read: read, rows: []row{
+		{desc("cistern_fills_started_total", "Fills begun."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Started }},
+		{desc("cistern_fills_completed_total", "Fills whose object is in the store."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Completed }},
+		{desc("cistern_fills_failed_total", "Fills that ended without an object."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Failed }},
+		{desc("cistern_fills_coalesced_total", "Reads that joined a running fill."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Coalesced }},
+		{desc("cistern_fills_mismatched_total", "Fills whose bytes were not what the source's digest says."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Mismatched }},
+		{desc("cistern_fills_unstored_total", "Fills that reached their readers and could not be stored."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Unstored }},
+		{desc("cistern_fills_throttled_total", "Fills refused because no connection was free."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Throttled }},
+		{desc("cistern_origin_received_bytes_total", "Bytes of objects received from sources."), prometheus.CounterValue, func(s Snapshot) int64 { return s.OriginBytes }},
+		{desc("cistern_origin_requests_total", "Requests sent to sources."), prometheus.CounterValue, func(s Snapshot) int64 { return s.OriginRequests }},
+		{desc("cistern_fills_in_flight", "Fills running now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.InFlight }},
+		{desc("cistern_fills_queued", "Fills that wait for a connection now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Queued }},
+		{desc("cistern_origin_connections", "Connections to sources that fills use now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Connections }},
+	}})
+}
+
+func desc(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
+
+// watcher turns one snapshot into all of its rows, so that the numbers of one scrape belong together.
+type watcher struct {
+	read func() Snapshot
+	rows []row
+}
+
+type row struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(Snapshot) int64
+}
+
+var _ prometheus.Collector = (*watcher)(nil)
+
+func (w *watcher) Describe(to chan<- *prometheus.Desc) {
+	for _, r := range w.rows {
+		to <- r.desc
+	}
+}
+
+func (w *watcher) Collect(to chan<- prometheus.Metric) {
+	s := w.read()
+	for _, r := range w.rows {
+		to <- prometheus.MustNewConstMetric(r.desc, r.kind, float64(r.of(s)))
+	}
+}
