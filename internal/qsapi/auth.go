@@ -1,0 +1,57 @@
+package qsapi
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/cisternhq/cistern/internal/cistern"
+	"github.com/cisternhq/cistern/internal/sign"
+)
+
+// authenticate finds out who asks, before anything else of the request is looked at. Credentials that are sent are checked, also where
+// anonymous requests would do.
+func (a *API) authenticate(r *request, path, query string) error {
+	covered := sign.Request{Method: r.Method, Path: path, Query: query, Header: r.Header}
+	if r.target.vhost {
+		covered.Bucket = r.target.bucket
+	}
+	c, ok, err := sign.Parse(covered)
+	if err != nil {
+		return fail(http.StatusBadRequest, "invalid_argument", "%s", sentence(err.Error()))
+	}
+	if !ok {
+		return nil
+	}
+	secret, owner, operator, known := a.o.Keys.Lookup(c.KeyID)
+	if !known {
+		secret = a.decoySK
+	}
+	err = c.Verify(covered, secret, a.o.Now())
+	switch {
+	case !known:
+		return fail(http.StatusUnauthorized, "invalid_access_key_id", "The access key id is not known here.")
+	case errors.Is(err, sign.ErrMismatch):
+		return fail(http.StatusUnauthorized, "signature_not_matched",
+			"The signature does not match. Check the secret access key, and that path and query are signed as they are sent.")
+	case errors.Is(err, sign.ErrExpired):
+		return fail(http.StatusForbidden, "request_expired", "%s", sentence(err.Error()))
+	case err != nil:
+		return fail(http.StatusBadRequest, "invalid_argument", "%s", sentence(err.Error()))
+	}
+	if c.Presigned && a.o.MaxPresign > 0 && c.Expires > a.o.Now().Add(a.o.MaxPresign).Unix() {
+		return fail(http.StatusForbidden, "permission_denied", "Links may not be signed for longer than %v.", a.o.MaxPresign)
+	}
+	r.caller = cistern.Caller{Owner: owner, Operator: operator}
+	r.signed = true
+	return nil
+}
+
+// sentence makes a text of ours one. A name of the API at its beginning, such as source_site, stays as it is.
+func sentence(s string) string {
+	first, _, _ := strings.Cut(s, " ")
+	if s == "" || strings.ContainsAny(first, "_[:") {
+		return strings.TrimSuffix(s, ".") + "."
+	}
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+}
