@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/cisternhq/cistern/internal/fill"
+	"github.com/cisternhq/cistern/internal/qsapi"
+	"github.com/cisternhq/cistern/internal/telemetry"
+)
+
+// answered counts a request. Its log line is the API's.
+func (n *Node) answered(r qsapi.Report) {
+	o, ok := n.operations[r.Operation]
+	if !ok {
+		o = n.metrics.Operation(r.Operation)
+	}
+	cache := telemetry.NoCache
+	switch r.Cache {
+	case qsapi.Hit:
+		cache = telemetry.Hit
+	case qsapi.Miss:
+		cache = telemetry.Miss
+	}
+	o.Observe(telemetry.Request{
+		Status: r.Status, Received: r.Received, Sent: r.Sent, FirstByte: r.FirstByte, Duration: r.Duration, Cache: cache,
+	})
+}
+
+// filled counts an ended flight and writes its line.
+func (n *Node) filled(r fill.Report) {
+	n.metrics.Fill(telemetry.Fill{Outcome: string(r.Outcome), FirstByte: r.FirstByte, Duration: r.Duration})
+	level := slog.LevelInfo
+	switch r.Outcome {
+	case fill.Failed, fill.Mismatched, fill.Throttled, fill.Aborted:
+		level = slog.LevelWarn
+	case fill.Unstored:
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String("bucket", r.Bucket),
+		slog.String("key", r.Key),
+		slog.String("outcome", string(r.Outcome)),
+		slog.String("source", r.Source),
+		slog.String("url", r.URL),
+		slog.Int64("attempts", r.Attempts),
+		slog.Int("connections", r.Connections),
+		slog.Int64("received", r.Bytes),
+		slog.Int64("size", r.Size),
+		slog.Duration("first_byte", r.FirstByte),
+		slog.Duration("duration", r.Duration),
+		slog.Int64("readers", r.Readers),
+	}
+	if r.Err != nil {
+		attrs = append(attrs, slog.String("error", r.Err.Error()))
+	}
+	n.log.LogAttrs(context.Background(), level, "fill", attrs...)
+}
+
+// breaker says that a source is left alone, or asked again.
+func (n *Node) breaker(source, state string) {
+	n.log.Warn("circuit breaker", "source", source, "state", state)
+}
+
+// snapshot is what the metrics show of the fills.
+func (n *Node) snapshot() telemetry.Snapshot {
+	s := n.filler.Stats()
+	return telemetry.Snapshot{
+		Started: s.Started, Completed: s.Completed, Failed: s.Failed, Coalesced: s.Coalesced,
+		Mismatched: s.Mismatched, Unstored: s.Unstored, Throttled: s.Throttled,
+		OriginBytes: s.OriginBytes, OriginRequests: s.OriginRequests,
+		InFlight: int64(s.InFlight), Queued: int64(s.Queued), Connections: int64(s.Connections),
+	}
+}
