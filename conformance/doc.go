@@ -1,0 +1,5 @@
+// Package conformance runs the genuine QingStor Go SDK against a freshly started Cistern.
+//
+// It is a module of its own, so that the SDK never becomes a part of what is linked. It has tests only: each builds
+// on the command as a user starts it, over real sockets on the loopback address, and imports nothing of Cistern.
+package conformance

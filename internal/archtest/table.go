@@ -1,0 +1,79 @@
+package archtest
+
+// Module is the path of the module whose tree is checked.
+const Module = "github.com/cisternhq/cistern"
+
+// Rules is the table of Cistern: arrows point from the dialects down to the words.
+// Changing it is a decision, made in a commit of its own with the reason.
+func Rules() Table {
+	return Table{
+		Module: Module,
+		Rows: map[string]Row{
+			// The words know nothing of ours.
+			"internal/object": {NoHTTP: true},
+
+			// Objects at rest know neither sources nor dialects.
+			"internal/store":           {Imports: []string{"internal/object"}, NoHTTP: true},
+			"internal/store/diskstore": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
+			"internal/store/memstore":  {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
+			"internal/store/storetest": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
+			"internal/keys":            {Imports: []string{"internal/object"}, NoHTTP: true},
+
+			// The way out to sources knows neither buckets nor the store.
+			"internal/origin": {Imports: []string{"internal/object"}},
+
+			// The fill and the server know nothing of HTTP.
+			"internal/fill": {
+				Imports: []string{"internal/origin", "internal/store", "internal/object"},
+				NoHTTP:  true,
+			},
+			"internal/cistern": {
+				Imports: []string{"internal/fill", "internal/origin", "internal/store", "internal/keys", "internal/object"},
+				NoHTTP:  true,
+			},
+
+			// Signatures and the mapping of structs to messages are shared by the SDK and the dialects.
+			"internal/sign": {},
+			"internal/wire": {},
+
+			// The public SDK sees of the inside only those two.
+			"config": {},
+			"request": {
+				Imports: []string{"request/data", "request/errors", "request/signer/...", "config", "internal/sign", "internal/wire"},
+				Tests:   []string{"service"}, // requests are built from operations
+			},
+			"request/data":       {Imports: []string{"config"}},
+			"request/errors":     {},
+			"request/signer/...": {Imports: []string{"internal/sign", "internal/wire"}},
+			"service": {
+				Imports: []string{"request", "request/data", "request/errors", "config", "internal/wire"},
+				Tests:   []string{"internal/sign"}, // the server's side of a signature
+			},
+
+			// The dialect decodes the SDK's own structs, so that an operation is defined once.
+			"internal/qsapi": {
+				Imports: []string{"internal/cistern", "internal/sign", "internal/wire", "internal/object", "internal/store",
+					"service", "request/data", "request/errors"},
+				Tests: []string{"internal/fill", "internal/origin", "internal/keys"}, // the server below the dialect
+			},
+
+			// Logs, metrics: what the server reports is handed to it, it asks nobody.
+			"internal/telemetry": {},
+
+			// The server put together, for the command and for tests. No part knows it.
+			"internal/node": {
+				Imports: []string{"internal/qsapi", "internal/cistern", "internal/fill", "internal/origin", "internal/store/...",
+					"internal/keys", "internal/telemetry", "internal/object", "internal/sign", "service"},
+			},
+
+			// Nothing is hidden from the command, nothing depends on it. Examples are users of the SDK.
+			"cmd/cistern":  {Imports: []string{"*"}},
+			"examples/...": {Imports: []string{"config", "service", "request/..."}},
+
+			"internal/cisterntest": {Imports: []string{"*"}},
+			"internal/archtest":    {},
+		},
+		Tests:    []string{"internal/object", "internal/store", "internal/store/memstore", "internal/store/storetest", "internal/cisterntest"},
+		TestOnly: []string{"internal/cisterntest", "internal/store/storetest", "internal/archtest"},
+	}
+}
