@@ -17,12 +17,14 @@ var ErrConflict = errors.New("records changed meanwhile")
 type Engine interface {
 	// Get returns a copy of the record under key, or ErrNoRecord.
 	Get(ctx context.Context, key []byte) ([]byte, error)
-	// Scan returns an iterator over the records in [lower, upper) as they are now; the caller closes it.
+	// Scan returns an iterator over the records in [lower, upper) as they are now; the caller closes it. A nil upper is no bound.
 	// Changes after the call are not seen.
 	Scan(ctx context.Context, lower, upper []byte) (Iterator, error)
 	// Apply makes all of b visible at once and returns when it will survive a crash, or applies nothing of it and
 	// returns an error: ErrConflict when a condition does not hold.
-	// On success the engine owns the spools of b; on failure the caller still does.
+	// A batch without changes returns when all that it could see will survive a crash.
+	// On success the engine owns the spools of b; on failure the caller still does. Only when the engine breaks while it
+	// waits for the disk, nobody knows whether b will be there after the next start; then the bodies stay for it, also after Discard.
 	Apply(ctx context.Context, b *Batch) error
 	// NewSpool opens an empty body for writing. size is a hint in bytes, -1 if unknown: small bodies stay in memory.
 	NewSpool(ctx context.Context, size int64) (Spool, error)

@@ -210,14 +210,16 @@ func (e *Engine) Close() error {
 	e.calls.Wait()
 	close(e.commits)
 	ended := make(chan error, 1)
-	// If the disk failed, or fails now, these goroutines stand still in the database for ever. That is the one case
-	// in which nobody waits for them.
-	go func() {
+	// If the disk failed, or fails now, these goroutines stand still in the database for ever. That is the one case in which nobody
+	// waits for them.
+	var closer sync.WaitGroup
+	closer.Go(func() {
 		e.pipeline.Wait()
 		ended <- e.closeDB()
-	}()
+	})
 	select {
 	case err := <-ended:
+		closer.Wait()
 		if err == nil {
 			err = e.health.err()
 		}

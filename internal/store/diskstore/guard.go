@@ -1,6 +1,7 @@
 package diskstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -126,7 +127,9 @@ func (h *health) corruption(i pebble.DataCorruptionInfo) {
 }
 
 func (h *health) Infof(format string, args ...any) {
-	h.log.Debug("database: " + fmt.Sprintf(format, args...))
+	if h.log.Enabled(context.Background(), slog.LevelDebug) {
+		h.log.Debug("database: " + fmt.Sprintf(format, args...))
+	}
 }
 
 func (h *health) Errorf(format string, args ...any) {

@@ -112,6 +112,29 @@ func TestFailingLog(t *testing.T) {
 			if _, err := Open(dir, Options{}); err == nil {
 				t.Error("the directory can be opened beside the failed engine")
 			}
+			// Nobody was told that b0 to b3 are there. If they are after the next start all the same, they are whole.
+			again, err := Open(copyDir(t, dir), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, err := again.Get(context.Background(), []byte("a")); err != nil || string(v) != "1" {
+				t.Errorf("Get after the next start = %q, %v, want 1", v, err)
+			}
+			for i := range 4 {
+				id, err := again.Get(context.Background(), fmt.Appendf(nil, "b%d", i))
+				if errors.Is(err, store.ErrNoRecord) {
+					continue
+				}
+				b, err := again.Open(context.Background(), store.BodyID(id))
+				if err != nil {
+					t.Errorf("record b%d is there after the next start, its body: %v", i, err)
+				} else if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := again.Close(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -102,7 +102,8 @@ var engineTests = []test{
 		if !it.Seek([]byte("b")) || string(it.Key()) != "b" {
 			t.Fatal("Seek(b) is not at b")
 		}
-		if it.Next() || it.Next() {
+		first, second := it.Next(), it.Next()
+		if first || second {
 			t.Fatal("Next after the last record found one")
 		}
 		check(t, it.Err())

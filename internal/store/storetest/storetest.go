@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"bodies", bodyTests},
 		{"store", storeTests},
 		{"fills", fillTests},
+		{"between", betweenTests},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			for _, tc := range suite.tests {
