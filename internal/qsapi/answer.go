@@ -160,6 +160,10 @@ func (w *answer) sendFile(to io.ReaderFrom, src *io.LimitedReader) (int64, error
 		done += n
 		w.sent += n
 		src.N -= n
+		if n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			w.extended = time.Time{} // slow, but it takes something
+			continue
+		}
 		if err != nil {
 			return done, err
 		}

@@ -203,7 +203,7 @@ func (a *API) handle(w *answer, r *request) error {
 	if e.handle == nil {
 		return notImplemented(e.name)
 	}
-	if err := e.check(r.params); err != nil {
+	if err := e.check(r.Method, r.params); err != nil {
 		return err
 	}
 	if err := checkHeaders(w, r.Request); err != nil {

@@ -64,6 +64,7 @@ var answers = []struct {
 	{object.ErrSourceChanged, 503, "upstream_failed", "The object changed at the source while it was fetched. Try again."},
 	{object.ErrSuperseded, 503, "service_unavailable", "The object was changed while it was fetched. Try again."},
 	{object.ErrShuttingDown, 503, "service_unavailable", "The server is shutting down. Try again."},
+	{object.ErrStore, 503, "service_unavailable", "The store cannot be read or written now. Try again later."},
 	{wire.ErrSyntax, 400, "invalid_json", "The body is not one valid JSON object."},
 	{context.DeadlineExceeded, 503, "service_unavailable", "The request took too long. Try again."},
 	{context.Canceled, statusClientGone, "request_cancelled", "The request was cancelled."},

@@ -140,7 +140,7 @@ func TestBrokenSourceCutsTheConnection(t *testing.T) {
 func TestFailedSourceIsExplained(t *testing.T) {
 	s := mirrored(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "7")
-		http.Error(w, "internals of the source", 503)
+		http.Error(w, "internals of the source", http.StatusServiceUnavailable)
 	})
 	r := s.want(message{method: "GET", path: "/mirrored/k"}, 503, "upstream_failed")
 	if r.Header.Get("Retry-After") != "7" || strings.Contains(r.body, "internals") {

@@ -180,10 +180,14 @@ func (rs routes) methods(s scope, ps params, selecting []string) []string {
 	return allow
 }
 
-// check refuses parameters that the operation does not know. Ignoring them could mean to do something else than was asked for.
-func (e *endpoint) check(ps params) error {
+// check refuses parameters that the operation does not know: ignoring them could mean to do something else than was asked for. Only a read
+// goes on past a parameter with a value, which others append for their own ends; one without is a sub-resource.
+func (e *endpoint) check(method string, ps params) error {
 	for _, p := range ps {
 		if !e.takes[p.name] && !sign.Credentials(p.name) {
+			if p.value != "" && !sign.Signed(p.name) && (method == http.MethodGet || method == http.MethodHead) {
+				continue
+			}
 			return fail(http.StatusBadRequest, "invalid_argument", "The query parameter %q is not known to %s.", p.name, e.name)
 		}
 	}
@@ -197,16 +201,6 @@ type param struct{ name, value string }
 
 func (ps params) has(name string) bool {
 	return slices.ContainsFunc(ps, func(p param) bool { return p.name == name })
-}
-
-// get returns a value, "" if there is none: clients send empty values for absent ones.
-func (ps params) get(name string) string {
-	for _, p := range ps {
-		if p.name == name {
-			return p.value
-		}
-	}
-	return ""
 }
 
 func (ps params) values() url.Values {

@@ -130,9 +130,12 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/b/k", "version_id=3", "not_implemented"},
 		{"GET", "/b", "unknown", "invalid_argument"},
 		{"GET", "/b", "acl&mirror", "invalid_argument"},
-		{"GET", "/b", "acl&limit=3", "invalid_argument"},
+		{"GET", "/b", "acl&limit=3", "GET Bucket ACL"},
+		{"PUT", "/b", "acl&limit=3", "invalid_argument"},
 		{"GET", "/b/k", "acl", "invalid_argument"},
-		{"GET", "/b/k", "v=1", "invalid_argument"},
+		{"GET", "/b/k", "v=1", "GET Object"},
+		{"GET", "/b/k", "v=", "invalid_argument"},
+		{"DELETE", "/b/k", "v=1", "invalid_argument"},
 		{"HEAD", "/b/k", "response-expires=x", "invalid_argument"},
 		{"GET", "/b/k", "a=1&a=2", "invalid_argument"},
 		{"GET", "/b/k", "a=%zz", "invalid_argument"},
@@ -170,7 +173,7 @@ func route(rs routes, h hosts, method, host, path, query string) string {
 		if e.handle == nil {
 			return "", notImplemented(e.name)
 		}
-		return e.name, e.check(ps)
+		return e.name, e.check(method, ps)
 	}()
 	if err != nil {
 		_, code, _ := describe(err)
