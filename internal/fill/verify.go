@@ -114,7 +114,7 @@ func (h *hasher) readBack(body io.ReaderAt, to int64, buf []byte) error {
 }
 
 // check compares the digests with what the source claimed. The names of the claims that held are returned; a claim that does not
-// hold is [object.ErrBadDigest].
+// hold is [object.ErrSourceBad] with [object.ErrBadDigest] as its cause.
 func (h *hasher) check() (verified []string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,9 +129,9 @@ func (h *hasher) check() (verified []string, err error) {
 		}
 		if !bytes.Equal(sum, c.Sum) {
 			return nil, &object.Explained{
-				Kind:  object.ErrBadDigest,
+				Kind:  object.ErrSourceBad,
 				Text:  "the source's body is not what its " + c.Header + " says",
-				Cause: fmt.Errorf("%s is %x, the source claims %x", c.Algorithm, sum, c.Sum),
+				Cause: fmt.Errorf("%w: %s is %x, the source claims %x", object.ErrBadDigest, c.Algorithm, sum, c.Sum),
 			}
 		}
 		verified = append(verified, c.Header)
