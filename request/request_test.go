@@ -498,7 +498,8 @@ func TestContext(t *testing.T) {
 	if _, err := b.HeadWithContext(ctx); !errors.Is(err, context.Canceled) || len(*seen) != 0 {
 		t.Errorf("Head in a context that is done = %v with %d requests, want context.Canceled and none", err, len(*seen))
 	}
-	if _, err := b.HeadWithContext(nil); err != nil { //nolint:staticcheck // a nil context is allowed here
+	//lint:ignore SA1012 a nil context is allowed here
+	if _, err := b.HeadWithContext(nil); err != nil {
 		t.Errorf("Head without a context = %v, want nil", err)
 	}
 }

@@ -500,6 +500,7 @@ func TestPresign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	//lint:ignore SA1019 programs written for the original call it
 	if err := errors.Join(r.Build(), r.SignQuery(60)); err != nil {
 		t.Fatal(err)
 	}
@@ -514,6 +515,7 @@ func TestPresign(t *testing.T) {
 	}
 	resp.Body.Close()
 	// The same request can be sent by the SDK itself.
+	//lint:ignore SA1019 programs written for the original call it
 	if err := r.Do(); err != nil {
 		t.Fatal(err)
 	}
