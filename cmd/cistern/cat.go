@@ -39,7 +39,7 @@ before.`,
 				if span != "" {
 					in = &service.GetObjectInput{Range: service.String("bytes=" + span)}
 				}
-				if _, err := download(c.Context(), b, at.Key, in, c.OutOrStdout()); err != nil {
+				if _, err := download(c.Context(), b, at.Key, in, c.OutOrStdout(), &bar{}); err != nil {
 					return fmt.Errorf("%s: %w", printable(at.String()), explain(err))
 				}
 			}
@@ -51,14 +51,17 @@ before.`,
 	return c
 }
 
-// download writes an object's body to w and checks that all of it came.
-func download(ctx context.Context, b *service.Bucket, key string, in *service.GetObjectInput, w io.Writer) (int64, error) {
+// download writes an object's body to w, shows how far it got, and checks that all of it came.
+func download(ctx context.Context, b *service.Bucket, key string, in *service.GetObjectInput, w io.Writer, shown *bar) (int64, error) {
 	out, err := b.GetObjectWithContext(ctx, key, in)
 	if err != nil {
 		return 0, err
 	}
 	defer out.Close()
-	n, err := io.Copy(w, out.Body)
+	if out.ContentLength != nil {
+		shown.total(*out.ContentLength)
+	}
+	n, err := io.Copy(io.MultiWriter(w, shown), out.Body)
 	if err == nil && out.ContentLength != nil && n != *out.ContentLength {
 		err = io.ErrUnexpectedEOF
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"mime"
 	"os"
@@ -342,7 +341,7 @@ func (cp *copier) download(b *service.Bucket, root *os.Root, dir string, at loca
 				_ = root.Remove(temp)
 			}
 		}()
-		if n, err = fetch(ctx, b, at.Key, f, shown); err != nil {
+		if n, err = download(ctx, b, at.Key, nil, f, shown); err != nil {
 			return n, err
 		}
 		if err := f.Close(); err != nil {
@@ -350,9 +349,4 @@ func (cp *copier) download(b *service.Bucket, root *os.Root, dir string, at loca
 		}
 		return n, root.Rename(temp, name)
 	}}
-}
-
-// fetch is download with a bar that learns the size.
-func fetch(ctx context.Context, b *service.Bucket, key string, w io.Writer, shown *bar) (int64, error) {
-	return download(ctx, b, key, nil, io.MultiWriter(w, shown))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Version is set when a release is built.
+// version is set when a release is built.
 var version = "dev"
 
 func main() { os.Exit(run()) }

@@ -37,7 +37,7 @@ server, so it is no proof that the object exists.`,
 			if err != nil {
 				return err
 			}
-			if err := r.Build(); err != nil {
+			if err := r.BuildWithContext(c.Context()); err != nil {
 				return err
 			}
 			if err := r.SignQuery(int(expires / time.Second)); err != nil {

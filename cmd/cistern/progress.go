@@ -49,6 +49,13 @@ func (b *bar) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// total tells the bar the size, once it is known.
+func (b *bar) total(n int64) {
+	if b.b != nil {
+		b.b.SetTotal(n, false)
+	}
+}
+
 // reader returns r with its bytes counted. It can seek where r can, which lets a request be sent again.
 func (b *bar) reader(r io.ReadSeeker) io.Reader {
 	if b.b == nil {

@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", home)
 			env.Setenv("NO_PROXY", "*")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command sleeps a second at its end under the race detector
 			return os.Mkdir(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -122,7 +123,7 @@ func startServer(ts *testscript.TestScript, args []string) {
 	p := &process{cmd: exec.Command(path, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-format", "json"}, args...)...)}
 	p.cmd.Dir = ts.Getenv("WORK")
 	p.cmd.Stdout = out
-	for _, name := range []string{"PATH", "HOME", "WORK", "NO_PROXY", "CISTERN_ACCESS_KEY_ID", "CISTERN_SECRET_ACCESS_KEY", "CISTERN_MIRROR", "GOCOVERDIR"} {
+	for _, name := range []string{"PATH", "HOME", "WORK", "NO_PROXY", "GORACE", "CISTERN_ACCESS_KEY_ID", "CISTERN_SECRET_ACCESS_KEY", "CISTERN_MIRROR", "GOCOVERDIR"} {
 		if v := ts.Getenv(name); v != "" {
 			p.cmd.Env = append(p.cmd.Env, name+"="+v)
 		}

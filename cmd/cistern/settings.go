@@ -188,11 +188,11 @@ func mapping(n ast.Node) ([]*ast.MappingValueNode, bool) {
 
 // scalar returns the text of a simple value as it stands in the file, so that 010 or 1e3 mean what the flag says they mean.
 func scalar(n ast.Node) (string, bool) {
-	switch n.(type) {
+	switch n := n.(type) {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		return n.GetToken().Value, true
 	case *ast.LiteralNode:
-		return n.(*ast.LiteralNode).Value.Value, true
+		return n.Value.Value, true
 	}
 	return "", false
 }

@@ -1,4 +1,4 @@
-// Package telemetry turns what a server does into logs and Prometheus metrics.
+// Package telemetry tells operators what a server does: its log, its Prometheus metrics.
 //
 // It holds no global state: each server has its own registry. It knows nothing of buckets, keys or clients, and nothing that a
 // client or a source can choose ever becomes the value of a label. The other packages do not know it; they give numbers
