@@ -95,11 +95,12 @@ func (s *Store) Buckets(ctx context.Context) ([]Bucket, error) {
 	return list, nil
 }
 
-// DeleteBucket removes a bucket with its settings, its counters and its fill intents. It fails with object.ErrBucketNotEmpty, or with
+// DeleteBucket removes a bucket with its settings, its counters, its fill intents and what is noted of its unfinished fills. It fails with object.ErrBucketNotEmpty, or with
 // object.ErrNoSuchBucket when b is gone, even if there is another bucket of its name.
 func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	settings, settingsEnd := span(spaceSetting, b.ID)
 	intents, intentsEnd := span(spaceIntent, b.ID)
+	partials, partialsEnd := span(spacePartial, b.ID)
 	objects, objectsEnd := span(spaceObject, b.ID)
 	err := retry(ctx, func() error {
 		key, v, err := s.bucketRecord(ctx, b)
@@ -124,14 +125,21 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 			}
 			batch.Delete = append(batch.Delete, keys...)
 		}
+		err = s.eachPartial(ctx, partials, partialsEnd, func(note, v []byte) error {
+			batch.Delete, batch.Forget = append(batch.Delete, note), append(batch.Forget, noted(v)...)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 		return storeErr(s.e.Apply(ctx, batch))
 	})
 	if err != nil {
 		return on("delete bucket", b.Name, "", err)
 	}
-	// A setting or an intent may have come in after the look above and before the batch. Nobody finds it, as the ID is never used
+	// A setting, an intent or a note may have come in after the look above and before the batch. Nobody finds it, as the ID is never used
 	// again, and none can follow, as they all require the bucket's record. So the bucket is gone whether or not this succeeds.
-	err = errors.Join(s.clear(ctx, settings, settingsEnd), s.clear(ctx, intents, intentsEnd))
+	err = errors.Join(s.clear(ctx, settings, settingsEnd), s.clear(ctx, intents, intentsEnd), s.dropPartials(ctx, partials, partialsEnd))
 	if err != nil && ctx.Err() == nil {
 		return on("delete bucket", b.Name, "", err)
 	}
@@ -154,6 +162,22 @@ func (s *Store) Usage(ctx context.Context, b Bucket) (Usage, error) {
 		}
 	}
 	return u, nil
+}
+
+// bucketsByID returns all buckets whose records can be read.
+func (s *Store) bucketsByID(ctx context.Context) (map[uint64]Bucket, error) {
+	it, err := s.e.Scan(ctx, []byte{spaceBucket}, []byte{spaceBucket + 1})
+	if err != nil {
+		return nil, storeErr(err)
+	}
+	defer it.Close()
+	all := make(map[uint64]Bucket)
+	for it.Next() {
+		if b, err := decodeBucket(it.Value()); err == nil {
+			all[b.ID] = b
+		}
+	}
+	return all, storeErr(it.Err())
 }
 
 // bucketRecord returns the record of b, for a condition, or object.ErrNoSuchBucket if b itself is gone.

@@ -12,6 +12,9 @@ var ErrNoRecord = errors.New("no such record")
 // ErrConflict: a condition of the batch did not hold, so nothing of it was applied. Read again and try again.
 var ErrConflict = errors.New("records changed meanwhile")
 
+// ErrTaken: somebody in this process writes the unfinished body, so nobody else gets it.
+var ErrTaken = errors.New("unfinished body is being written")
+
 // Engine moves bytes and records; it knows no rule of buckets or objects. Records are ordered by the bytes of their
 // keys. All methods are safe for concurrent use, every implementation passes storetest.
 type Engine interface {
@@ -28,6 +31,10 @@ type Engine interface {
 	Apply(ctx context.Context, b *Batch) error
 	// NewSpool opens an empty body for writing. size is a hint in bytes, -1 if unknown: small bodies stay in memory.
 	NewSpool(ctx context.Context, size int64) (Spool, error)
+	// Reopen takes up an unfinished body that a Spool left or an earlier process had synced, to be written on. size is how much of it counts:
+	// what is behind is cut off. It fails with ErrTaken while a Spool of this process has it, and with object.ErrDamaged, changing nothing, when
+	// it is not there or shorter.
+	Reopen(ctx context.Context, id BodyID, size int64) (Spool, error)
 	// Open opens a body that a Batch kept. A body that is not there is object.ErrDamaged, never a miss.
 	Open(ctx context.Context, id BodyID) (Body, error)
 	// Close waits for running calls and releases everything.
@@ -64,6 +71,8 @@ type Batch struct {
 	Keep []Kept
 	// Drop removes bodies once the batch is applied. Those who have one open read on.
 	Drop []BodyID
+	// Forget removes unfinished bodies once the batch is applied. One that is taken (see Reopen) is left to its Spool.
+	Forget []BodyID
 	// NoSync lets Apply return before the batch is durable. It still is never half applied.
 	NoSync bool
 }
@@ -102,7 +111,13 @@ type Spool interface {
 	ID() BodyID
 	// Open opens the spool for one reader. It may be read where it was written, also after Apply or Discard.
 	Open() (Body, error)
-	// Discard gives the spool up and removes what it wrote. It may be called more than once, and does nothing after a
+	// Sync makes what was written durable, so that Reopen finds it after a crash. It returns the offset, in bytes, behind the last byte that was
+	// written before the call. After an error the spool cannot be kept any more: what the disk lost stays lost.
+	Sync() (int64, error)
+	// Leave ends the spool and keeps what Sync made durable for Reopen. One that was never synced, or that failed to, is discarded; one that Apply
+	// refused may be. It does nothing after a successful Apply or Discard.
+	Leave() error
+	// Discard gives the spool up and removes what it wrote. It may be called more than once, and does nothing after Leave or a
 	// successful Apply.
 	Discard() error
 }

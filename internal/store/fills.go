@@ -65,12 +65,18 @@ func (s *Store) beginFill(ctx context.Context, b Bucket, key string, setting []b
 	}
 	if standing != nil {
 		was, err := decodeIntent(standing)
-		if err == nil && was.setting == revision {
-			i := Intent{bucket: b, key: key, record: standing}
-			s.hold(i)
-			return i, nil
+		if i := (Intent{bucket: b, key: key, record: standing}); err == nil && was.setting == revision && s.hold(i) {
+			// From here on nobody removes it. Somebody may have, since it was read.
+			if again, err := s.get(ctx, ik); err == nil && same(again, standing) {
+				return i, nil
+			}
+			if s.release(i) {
+				s.forget(i)
+			}
+			return Intent{}, ErrConflict
 		}
-		// It is of a fill from another setting, which cannot commit any more, or damaged: this one takes its place.
+		// It is of a fill that is about to be forgotten, or from another setting and cannot commit any more, or damaged: this one takes
+		// its place.
 	}
 	i := Intent{bucket: b, key: key, record: encodeIntent(intent{token: random(), setting: revision})}
 	s.hold(i)
@@ -80,7 +86,9 @@ func (s *Store) beginFill(ctx context.Context, b Bucket, key string, setting []b
 		NoSync:  true,
 	})
 	if err != nil {
-		s.release(i)
+		if s.release(i) {
+			s.forget(i)
+		}
 		return Intent{}, storeErr(err)
 	}
 	return i, nil
@@ -99,89 +107,152 @@ func (s *Store) CommitFill(ctx context.Context, i Intent, m object.Meta, spool S
 	if err != nil || m.Size == 0 {
 		_ = spool.Discard() // what it cannot remove now is swept at the next start
 	}
-	if err == nil {
-		s.release(i)
+	if err == nil && s.release(i) {
+		s.forget(i)
 	}
 	return on("commit fill", i.bucket.Name, i.key, err)
 }
 
 // commitFill is one try. It looks before it applies, because a refused batch does not say which of its conditions failed.
 func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change Batch) error {
-	b := i.bucket
-	bucket, bv, err := s.bucketRecord(ctx, b)
-	if errors.Is(err, object.ErrNoSuchBucket) {
-		return object.ErrSuperseded
-	}
+	conditions, _, err := s.stands(ctx, i)
 	if err != nil {
 		return err
 	}
+	note, v, err := s.note(ctx, i)
+	if err != nil {
+		return err
+	}
+	change.Require = append(conditions, unchanged(note, v))
+	change.Add = usage(i.bucket.ID, 1, m.Size)
+	change.Delete = [][]byte{intentKey(i.bucket.ID, i.key)}
+	if v != nil {
+		// It may name another body than this one, of a filler that runs beside or before. Nobody needs that any more.
+		change.Delete = append(change.Delete, note)
+		change.Forget = noted(v)
+	}
+	return storeErr(s.e.Apply(ctx, &change))
+}
+
+// stands returns the conditions under which a fill may change anything, and the revision of its mirror setting. It fails with object.ErrExists
+// when the key has an object, and with object.ErrSuperseded when anything else ended the fill.
+func (s *Store) stands(ctx context.Context, i Intent) ([]Condition, uint64, error) {
+	b := i.bucket
+	bucket, bv, err := s.bucketRecord(ctx, b)
+	if errors.Is(err, object.ErrNoSuchBucket) {
+		return nil, 0, object.ErrSuperseded
+	}
+	if err != nil {
+		return nil, 0, err
+	}
 	rec, ik := objectKey(b.ID, i.key), intentKey(b.ID, i.key)
 	if old, err := s.get(ctx, rec); err != nil {
-		return err
+		return nil, 0, err
 	} else if old != nil {
-		return object.ErrExists
+		return nil, 0, object.ErrExists
 	}
+	standing, err := s.get(ctx, ik)
+	if err != nil {
+		return nil, 0, err
+	}
+	if standing == nil || !same(standing, i.record) {
+		return nil, 0, object.ErrSuperseded
+	}
+	was, err := decodeIntent(standing)
+	if err != nil {
+		return nil, 0, err
+	}
+	mk, mv, revision, _, err := s.mirrorRecord(ctx, b)
+	if err != nil {
+		return nil, 0, err
+	}
+	if revision != was.setting {
+		return nil, 0, object.ErrSuperseded
+	}
+	return []Condition{unchanged(bucket, bv), unchanged(rec, nil), unchanged(mk, mv), unchanged(ik, standing)}, revision, nil
+}
+
+// EndFill forgets the intent of a fill that did not commit, once every filler that shares it has ended, and what SaveFill noted of it. The caller
+// discards the spool, before or after. What an earlier fill left, and this one did not resume, stays for the next.
+func (s *Store) EndFill(ctx context.Context, i Intent) error {
+	if !s.release(i) {
+		return nil
+	}
+	defer s.forget(i)
+	err := retry(ctx, func() error {
+		note, v, err := s.note(ctx, i)
+		if err != nil {
+			return err
+		}
+		if v != nil && s.wasLeft(ctx, v) {
+			v = nil
+		}
+		return s.endFill(ctx, i, note, v)
+	})
+	return on("end fill", i.bucket.Name, i.key, err)
+}
+
+// endFill removes the intent, if it still stands, and with it the note, unless v is nil.
+func (s *Store) endFill(ctx context.Context, i Intent, note, v []byte) error {
+	ik := intentKey(i.bucket.ID, i.key)
 	standing, err := s.get(ctx, ik)
 	if err != nil {
 		return err
 	}
 	if standing == nil || !same(standing, i.record) {
-		return object.ErrSuperseded
+		return nil // it was ended already, or a later fill has its own
 	}
-	was, err := decodeIntent(standing)
-	if err != nil {
-		return err
-	}
-	mk, mv, revision, _, err := s.mirrorRecord(ctx, b)
-	if err != nil {
-		return err
-	}
-	if revision != was.setting {
-		return object.ErrSuperseded
-	}
-	change.Require = []Condition{unchanged(bucket, bv), unchanged(rec, nil), unchanged(mk, mv), unchanged(ik, standing)}
-	change.Add = usage(b.ID, 1, m.Size)
-	change.Delete = [][]byte{ik}
-	return storeErr(s.e.Apply(ctx, &change))
-}
-
-// EndFill forgets the intent of a fill that did not commit, once every filler that shares it has ended.
-func (s *Store) EndFill(ctx context.Context, i Intent) error {
-	if !s.release(i) {
-		return nil
-	}
-	ik := intentKey(i.bucket.ID, i.key)
-	err := s.e.Apply(ctx, &Batch{
+	batch := &Batch{
 		Require: []Condition{unchanged(ik, i.record)},
 		Delete:  [][]byte{ik},
 		NoSync:  true,
-	})
-	if errors.Is(err, ErrConflict) {
-		err = nil // it was ended already, or a later fill has its own
 	}
-	return on("end fill", i.bucket.Name, i.key, storeErr(err))
+	if v != nil {
+		batch.Require = append(batch.Require, unchanged(note, v))
+		batch.Delete = append(batch.Delete, note)
+		batch.Forget = noted(v)
+	}
+	return storeErr(s.e.Apply(ctx, batch))
 }
 
-// hold counts a filler of i.
-func (s *Store) hold(i Intent) {
+// ending is the count of an intent that its last filler is about to remove. Nobody may share it any more:
+//
+//	filler 1: EndFill counts down to nobody
+//	filler 2:                               BeginFill reads the intent, counts itself
+//	filler 1:                                                                        removes the intent, and filler 2 never commits
+const ending = -1
+
+// hold counts a filler of i, unless i is ending.
+func (s *Store) hold(i Intent) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fills[i.id()]++
+	id := i.id()
+	if s.fills[id] == ending {
+		return false
+	}
+	s.fills[id]++
+	return true
 }
 
-// release counts a filler of i less, and reports whether it was the last one.
+// release counts a filler of i less, and reports whether it was the last one; who is told so removes what stands of i, and then forgets it.
 func (s *Store) release(i Intent) (last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := i.id()
-	n, ok := s.fills[id]
-	if !ok {
-		return false
-	}
-	if n > 1 {
+	switch n := s.fills[id]; {
+	case n > 1:
 		s.fills[id] = n - 1
 		return false
+	case n == 1:
+		s.fills[id] = ending
+		return true
 	}
-	delete(s.fills, id)
-	return true
+	return false
+}
+
+// forget ends the ending of i.
+func (s *Store) forget(i Intent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.fills, i.id())
 }

@@ -9,6 +9,7 @@ const (
 	spaceIntent  = 'I' // bucket ID, key      → a running fill
 	spaceNext    = 'N' //                     → the last bucket ID that was given out
 	spaceObject  = 'O' // bucket ID, key      → the object
+	spacePartial = 'P' // bucket ID, key      → how far a fill came
 	spaceSetting = 'S' // bucket ID, name     → a setting
 	spaceUsage   = 'U' // bucket ID, one byte → a counter
 )
@@ -30,9 +31,18 @@ func within(space byte, bucket uint64, rest string) []byte {
 
 func objectKey(bucket uint64, key string) []byte   { return within(spaceObject, bucket, key) }
 func intentKey(bucket uint64, key string) []byte   { return within(spaceIntent, bucket, key) }
+func partialKey(bucket uint64, key string) []byte  { return within(spacePartial, bucket, key) }
 func settingKey(bucket uint64, name string) []byte { return within(spaceSetting, bucket, name) }
 func usageKey(bucket uint64, counter byte) []byte {
 	return within(spaceUsage, bucket, string([]byte{counter}))
+}
+
+// split returns the bucket and the rest of a record's key that within made.
+func split(k []byte) (bucket uint64, rest string) {
+	if len(k) < 9 {
+		return 0, "" // no bucket has this ID
+	}
+	return binary.BigEndian.Uint64(k[1:]), string(k[9:])
 }
 
 // span returns the bounds of all records of a bucket in space.

@@ -81,7 +81,7 @@ func encodeObject(m object.Meta, body BodyID) []byte {
 
 // decodeObject reads what encodeObject wrote. It fails with object.ErrDamaged, or object.ErrStore for a newer format.
 func decodeObject(v []byte) (object.Meta, BodyID, error) {
-	r, err := unseal("object", v)
+	r, err := unseal("object", recordVersion, v)
 	if err != nil {
 		return object.Meta{}, "", err
 	}
@@ -135,7 +135,7 @@ func encodeBucket(k Bucket) []byte {
 }
 
 func decodeBucket(v []byte) (Bucket, error) {
-	r, err := unseal("bucket", v)
+	r, err := unseal("bucket", recordVersion, v)
 	if err != nil {
 		return Bucket{}, err
 	}
@@ -155,7 +155,7 @@ func encodeSetting(revision uint64, doc []byte) []byte {
 }
 
 func decodeSetting(v []byte) (revision uint64, doc []byte, err error) {
-	r, err := unseal("setting", v)
+	r, err := unseal("setting", recordVersion, v)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -181,7 +181,7 @@ func encodeIntent(i intent) []byte {
 }
 
 func decodeIntent(v []byte) (intent, error) {
-	r, err := unseal("fill intent", v)
+	r, err := unseal("fill intent", recordVersion, v)
 	if err != nil {
 		return intent{}, err
 	}
@@ -190,6 +190,44 @@ func decodeIntent(v []byte) (intent, error) {
 		return intent{}, err
 	}
 	return i, nil
+}
+
+// partial is the record of how far a fill came.
+type partial struct {
+	setting uint64    // revision of the mirror setting that it is from
+	saved   time.Time // UTC
+	body    BodyID    // unfinished
+	size    int64     // so many bytes of the body's file count
+	state   []byte    // the filler's
+}
+
+// partialVersion is the version of the format of these records. It is their own, as one that cannot be read costs nothing but a fill from the start.
+const partialVersion = 1
+
+func encodePartial(p partial) []byte {
+	b := make([]byte, 0, 64+len(p.body)+len(p.state))
+	b = append(b, partialVersion)
+	b = binary.BigEndian.AppendUint64(b, p.setting)
+	b = appendTime(b, p.saved)
+	b = appendString(b, string(p.body))
+	b = binary.AppendVarint(b, p.size)
+	b = append(binary.AppendUvarint(b, uint64(len(p.state))), p.state...)
+	return seal(b)
+}
+
+func decodePartial(v []byte) (partial, error) {
+	r, err := unseal("partial fill", partialVersion, v)
+	if err != nil {
+		return partial{}, err
+	}
+	p := partial{setting: r.uint64(), saved: r.time(), body: BodyID(r.string()), size: r.varint(), state: []byte(r.string())}
+	if err := r.end(); err != nil {
+		return partial{}, err
+	}
+	if p.body == "" || p.size < 0 {
+		return partial{}, r.damaged("it names no body")
+	}
+	return p, nil
 }
 
 // encodeLabel returns what is written beside a body: all that is needed to write the record again.
@@ -207,7 +245,7 @@ type reader struct {
 }
 
 // unseal checks the version and the checksum of a record.
-func unseal(what string, v []byte) (*reader, error) {
+func unseal(what string, version byte, v []byte) (*reader, error) {
 	r := &reader{what: what}
 	if len(v) < 5 {
 		return nil, r.damaged("it is too short")
@@ -216,9 +254,9 @@ func unseal(what string, v []byte) (*reader, error) {
 	if crc32.Checksum(v[:n], castagnoli) != binary.BigEndian.Uint32(v[n:]) {
 		return nil, r.damaged("its checksum is wrong")
 	}
-	if v[0] != recordVersion {
+	if v[0] != version {
 		return nil, fmt.Errorf("%w: %s record has format %d, this version reads %d; use the version that wrote it, or a newer one",
-			object.ErrStore, what, v[0], recordVersion)
+			object.ErrStore, what, v[0], version)
 	}
 	r.rest = string(v[1:n])
 	return r, nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/cisternhq/cistern/internal/object"
@@ -77,6 +78,11 @@ func TestRecordRoundTrip(t *testing.T) {
 		if got, err := decodeIntent(encodeIntent(i)); err != nil || got != i {
 			t.Fatalf("intent: %+v, %v", got, err)
 		}
+		p := partial{setting: revision, saved: times().Draw(t, "saved"), body: body, size: rapid.Int64Min(0).Draw(t, "length"), state: doc}
+		gotPartial, err := decodePartial(encodePartial(p))
+		if diff := cmp.Diff(p, gotPartial, cmp.AllowUnexported(partial{}), cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Fatalf("partial fill: %v (-want +got):\n%s", err, diff)
+		}
 	})
 }
 
@@ -127,6 +133,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(encodeBucket(Bucket{ID: 1, Name: "bucket", Created: time.Unix(1, 0)}))
 	f.Add(encodeSetting(7, []byte("doc")))
 	f.Add(encodeIntent(intent{1, 2}))
+	f.Add(encodePartial(partial{setting: 1, saved: time.Unix(1, 0), body: "body", size: 5, state: []byte("state")}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, v []byte) {
 		for _, v := range [][]byte{v, reseal(v)} {
@@ -149,6 +156,11 @@ func FuzzRecord(f *testing.F) {
 			check("setting", err)
 			_, err = decodeIntent(v)
 			check("intent", err)
+			p, err := decodePartial(v)
+			check("partial fill", err)
+			if again, err2 := decodePartial(encodePartial(p)); err == nil && (err2 != nil || !cmp.Equal(p, again, cmp.AllowUnexported(partial{}))) {
+				t.Errorf("the record of what was decoded gives another partial fill: %+v, %v", again, err2)
+			}
 		}
 	})
 }

@@ -34,10 +34,12 @@ func (s *Store) Close() error { return storeErr(s.e.Close()) }
 
 // A sweeper is an engine that can be left with bodies that no record refers to.
 type sweeper interface {
-	Sweep(ctx context.Context, live func(yield func(BodyID) bool) error) error
+	// Sweep removes unfinished bodies that are not in spare, and bodies that live does not yield.
+	Sweep(ctx context.Context, spare map[BodyID]bool, live func(yield func(BodyID) bool) error) error
 }
 
-// Recover removes what a process that ended early left behind: intents of fills, unfinished and forgotten bodies.
+// Recover removes what a process that ended early left behind: intents of fills, unfinished and forgotten bodies. What can still be taken up by
+// ResumeFill stays.
 // Bodies that are being written now are safe from it; fills that run now would be superseded, so call it before the first one.
 // After an error the store works all the same; some leftovers are still there. object.ErrDamaged says that a record could not be read, so that
 // nothing can be said of bodies that seem forgotten.
@@ -45,11 +47,15 @@ func (s *Store) Recover(ctx context.Context) error {
 	if err := s.clear(ctx, []byte{spaceIntent}, []byte{spaceIntent + 1}); err != nil {
 		return fmt.Errorf("recover store: %w", err)
 	}
+	spare, err := s.recoverPartials(ctx)
+	if err != nil {
+		return fmt.Errorf("recover store: %w", err)
+	}
 	sw, ok := s.e.(sweeper)
 	if !ok {
 		return nil
 	}
-	err := sw.Sweep(ctx, func(yield func(BodyID) bool) error { return s.liveBodies(ctx, yield) })
+	err = sw.Sweep(ctx, spare, func(yield func(BodyID) bool) error { return s.liveBodies(ctx, yield) })
 	if err != nil {
 		return fmt.Errorf("recover store: %w", storeErr(err))
 	}

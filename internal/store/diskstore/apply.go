@@ -69,6 +69,9 @@ func (e *Engine) Apply(ctx context.Context, b *store.Batch) error {
 	for _, id := range b.Drop {
 		e.remove(id)
 	}
+	for _, id := range b.Forget {
+		e.forget(id)
+	}
 	return nil
 }
 

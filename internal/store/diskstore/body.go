@@ -74,11 +74,23 @@ func (e *Engine) Label(ctx context.Context, id store.BodyID) ([]byte, error) {
 
 // remove removes the file of a body, if it has one. What cannot be removed is left to the sweep.
 func (e *Engine) remove(id store.BodyID) {
+	if raw, _, ok := parseID(id); ok {
+		e.removeFile(raw, id, e.path(raw, string(id)))
+	}
+}
+
+// forget removes the file of an unfinished body, unless a spool has it.
+func (e *Engine) forget(id store.BodyID) {
 	raw, _, ok := parseID(id)
-	if !ok {
+	if !ok || !e.files.take(id) {
 		return
 	}
-	err := os.Remove(e.path(raw, string(id)))
+	defer e.files.release(id)
+	e.removeFile(raw, id, e.path(raw, string(id))+tmpSuffix)
+}
+
+func (e *Engine) removeFile(raw [16]byte, id store.BodyID, path string) {
+	err := os.Remove(path)
 	switch {
 	case err == nil:
 		e.shards[raw[0]].touched.Store(true)

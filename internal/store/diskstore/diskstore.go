@@ -7,10 +7,12 @@
 //	FORMAT          the version of all this
 //	db/             the database
 //	bodies/xx/ID    a body with its label behind it, xx being the first two digits of ID
-//	bodies/xx/ID.tmp  a body being written
+//	bodies/xx/ID.tmp  a body being written, or left unfinished
 //
 // A body is durable before a record refers to it: trailer, fsync, rename, fsync of the directory, then the synced batch. Only
 // after that are the bodies removed that the batch replaced. What a crash leaves in between are files without a record, for Sweep.
+// An unfinished body that was synced can be taken up by a later process; until then it is a file like any other without a
+// record, and Sweep is told to spare it.
 //
 // When the disk fails the database (its log or its manifest cannot be written), nothing more is written until the next start: Apply
 // returns object.ErrStore. Records that were readable stay so. The process goes on; see guard.go for how.
@@ -63,7 +65,8 @@ type Engine struct {
 	swept    atomic.Bool // nothing is left of an earlier process
 	littered atomic.Bool // a file could not be removed
 	shards   [256]shard
-	spools   atomic.Int64 // not yet kept or discarded
+	spools   atomic.Int64 // not yet kept, left or discarded
+	files    claims
 
 	commits  chan *commit
 	syncs    chan *commit

@@ -199,7 +199,7 @@ func TestSweep(t *testing.T) {
 	// After a clean end there is nothing to look for.
 	check(t, e.Close())
 	e = open(t, dir, diskstore.Options{})
-	check(t, e.Sweep(bg, func(func(store.BodyID) bool) error {
+	check(t, e.Sweep(bg, nil, func(func(store.BodyID) bool) error {
 		t.Error("a sweep after a clean end asks for the live bodies")
 		return nil
 	}))

@@ -18,15 +18,21 @@ import (
 	"github.com/cisternhq/cistern/internal/store/storetest"
 )
 
-const childDir = "DISKSTORE_TEST_CHILD_DIR"
+// Set in a child: what it is and which directory is its.
+const (
+	childDir = "DISKSTORE_TEST_CHILD_DIR"
+	saverDir = "DISKSTORE_TEST_SAVER_DIR"
+)
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for name, run := range map[string]func(dir string) error{childDir: child, saverDir: saver} {
+		if dir := os.Getenv(name); dir != "" {
+			if err := run(dir); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
-		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

@@ -23,14 +23,18 @@ type spool struct {
 	id  store.BodyID
 	raw [16]byte
 
-	mu      sync.RWMutex            // guards all below; held over the short I/O of moving to a file and of settling
+	// syncing is held over every fsync, so that of two at once none misses that the other one failed: the kernel tells it once. Before mu.
+	syncing sync.Mutex // guards label, failed, named
+	label   []byte     // as settled, nil before
+	failed  error      // the file could not be made durable
+	named   bool       // the name of the file is durable
+
+	mu      sync.RWMutex            // guards all below; held over the short I/O of moving to a file
 	mem     []byte                  // the body, while file is nil
 	file    *os.File                // for writing
 	path    string                  // of file
 	end     int64                   // the offset behind the last byte that was written
 	readers map[*spoolBody]struct{} // those opened while it was in memory
-	label   []byte                  // as settled, nil before
-	failed  error                   // the file could not be made durable
 	state   state
 }
 
@@ -39,6 +43,7 @@ type state int
 const (
 	writing   state = iota
 	kept            // a batch took it
+	left            // given up, to be reopened
 	discarded       // given up
 	uncertain       // the disk failed while a batch took it
 )
@@ -76,8 +81,59 @@ func (s *spool) create() error {
 	if err != nil {
 		return diskErr(err)
 	}
+	s.e.files.take(s.id) // nobody else knows the ID
 	s.file, s.path = f, path
 	return nil
+}
+
+// Reopen takes up the file of an unfinished body.
+func (e *Engine) Reopen(ctx context.Context, id store.BodyID, size int64) (store.Spool, error) {
+	if err := e.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer e.leave()
+	if err := e.health.writable(); err != nil {
+		return nil, err
+	}
+	raw, _, ok := parseID(id)
+	if !ok || size < 0 {
+		return nil, fmt.Errorf("%w: %q is no unfinished body of %d bytes", object.ErrDamaged, id, size)
+	}
+	if !e.files.take(id) {
+		return nil, fmt.Errorf("%w: %s", store.ErrTaken, id)
+	}
+	path := e.path(raw, string(id)) + tmpSuffix
+	f, err := reopen(path, size)
+	if err != nil {
+		e.files.release(id)
+		return nil, fmt.Errorf("reopen body %s: %w", id, diskErr(err))
+	}
+	e.files.reopen(id)
+	e.spools.Add(1)
+	return &spool{e: e, id: id, raw: raw, named: true, file: f, path: path, end: size}, nil
+}
+
+// reopen opens a file that has size bytes at least, and cuts off the rest: bytes that nobody vouches for, or the trailer of a body that was about
+// to be kept.
+func reopen(path string, size int64) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: it is not there", object.ErrDamaged)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && fi.Size() < size {
+		err = fmt.Errorf("%w: it has %d bytes, want %d", object.ErrDamaged, fi.Size(), size)
+	}
+	if err == nil && fi.Size() > size {
+		err = f.Truncate(size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (s *spool) ID() store.BodyID { return s.id }
@@ -146,6 +202,7 @@ func (s *spool) spill() error {
 	}
 	if _, err := s.file.WriteAt(s.mem, 0); err != nil {
 		err = errors.Join(err, s.file.Close(), os.Remove(s.path))
+		s.e.files.release(s.id)
 		s.file, s.path = nil, ""
 		return diskErr(err)
 	}
@@ -187,26 +244,68 @@ func (s *spool) Open() (store.Body, error) {
 	return b, nil
 }
 
+// Sync makes what was written durable under the spool's name. A body in memory moves to a file for it.
+func (s *spool) Sync() (int64, error) {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	f, end, err := s.begin()
+	if err != nil {
+		return 0, err
+	}
+	// Nothing else is held, as it may take long: the spool is written and read meanwhile.
+	if err := s.flush(f, !s.named); err != nil {
+		return 0, diskErr(err)
+	}
+	s.named = true
+	return end, nil
+}
+
+// begin returns the file to sync, and the length of what it has. syncing is held.
+func (s *spool) begin() (*os.File, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != writing {
+		return nil, 0, errEnded
+	}
+	if s.failed != nil {
+		return nil, 0, s.failed
+	}
+	if s.file == nil {
+		if err := s.spill(); err != nil {
+			return nil, 0, err
+		}
+	}
+	return s.file, s.end, nil
+}
+
+// flush makes the file durable, and the directory that has its name if dir is set. syncing is held.
+// A failed fsync may have dropped the very pages that it could not write, so that a second one succeeds and proves nothing. So there
+// is no second one: what failed stays so.
+func (s *spool) flush(f *os.File, dir bool) error {
+	err := f.Sync()
+	if err == nil && dir {
+		err = syncDir(s.e.shard(s.raw[0]))
+	}
+	if err != nil {
+		s.failed = diskErr(err)
+	}
+	return err
+}
+
 // settle makes a body of size bytes ready to be kept. It returns the bytes of one that goes to the database, and
 // makes the file of any other durable. Called again for another try of the same batch, it does nothing more.
 func (s *spool) settle(size int64, label []byte) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.state != writing:
-		return nil, errors.New("the spool has ended")
-	case s.failed != nil:
-		return nil, s.failed
-	case s.end != size:
-		return nil, fmt.Errorf("the spool has %d bytes, %d were announced", s.end, size)
-	case s.file == nil:
-		return append([]byte{}, s.mem...), nil // not nil, also where it is empty
-	case s.label != nil && bytes.Equal(s.label, label):
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	small, f, err := s.ready(size)
+	if f == nil || err != nil {
+		return small, err
+	}
+	if s.label != nil && bytes.Equal(s.label, label) {
 		return nil, nil
 	}
-	// A failed fsync may have dropped the very pages that it could not write, so that a second one succeeds and proves nothing. So there
-	// is no second one.
-	if err := s.persist(size, label); err != nil {
+	// Readers go on meanwhile: only syncing is held.
+	if err := s.persist(f, size, label); err != nil {
 		s.failed = err
 		return nil, err
 	}
@@ -214,29 +313,58 @@ func (s *spool) settle(size int64, label []byte) ([]byte, error) {
 	return nil, nil
 }
 
-func (s *spool) persist(size int64, label []byte) error {
+// ready returns the bytes of a body that goes to the database, or the file of any other. syncing is held.
+func (s *spool) ready(size int64) ([]byte, *os.File, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	switch {
+	case s.state != writing:
+		return nil, nil, errors.New("the spool has ended")
+	case s.failed != nil:
+		return nil, nil, s.failed
+	case s.end != size:
+		return nil, nil, fmt.Errorf("the spool has %d bytes, %d were announced", s.end, size)
+	case s.file == nil:
+		return append([]byte{}, s.mem...), nil, nil // not nil, also where it is empty
+	}
+	return nil, s.file, nil
+}
+
+// persist writes the end of the file, makes it durable and gives it its final name. syncing is held.
+func (s *spool) persist(f *os.File, size int64, label []byte) error {
 	if len(label) > maxLabel {
 		return fmt.Errorf("label of %d bytes", len(label))
 	}
 	if s.label != nil { // settled before with another label, which may have been longer
-		if err := s.file.Truncate(size); err != nil {
+		if err := f.Truncate(size); err != nil {
 			return err
 		}
 	}
-	if _, err := s.file.WriteAt(encodeTrailer(label, size), size); err != nil {
+	if _, err := f.WriteAt(encodeTrailer(label, size), size); err != nil {
 		return err
 	}
-	if err := s.file.Sync(); err != nil {
+	if err := s.flush(f, false); err != nil {
 		return err
 	}
-	final := s.e.path(s.raw, string(s.id))
-	if s.path != final {
-		if err := os.Rename(s.path, final); err != nil {
-			return err
-		}
-		s.path = final
+	if err := s.rename(); err != nil {
+		return err
 	}
 	return syncDir(s.e.shard(s.raw[0]))
+}
+
+// rename gives the file its final name.
+func (s *spool) rename() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	final := s.e.path(s.raw, string(s.id))
+	if s.path == final {
+		return nil
+	}
+	if err := os.Rename(s.path, final); err != nil {
+		return err
+	}
+	s.path = final
+	return nil
 }
 
 // finish ends a spool that was given to a batch.
@@ -246,11 +374,36 @@ func (s *spool) finish(st state) {
 	if s.state != writing {
 		return
 	}
-	s.state, s.readers = st, nil
-	s.e.spools.Add(-1)
+	s.ended(st)
 	if s.file != nil {
 		_ = s.file.Close() // it is synced
 	}
+}
+
+// ended notes how the spool ended; mu is held. Its file is nobody's from then on.
+func (s *spool) ended(st state) {
+	s.state, s.readers = st, nil
+	s.e.spools.Add(-1)
+	if s.file != nil {
+		s.e.files.release(s.id)
+	}
+}
+
+// Leave closes the spool and keeps its file, if a Sync vouched for it.
+func (s *spool) Leave() error {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	if !s.named || s.failed != nil || s.label != nil { // with a label it has its final name, under which nobody reopens it
+		return errors.Join(s.failed, s.Discard())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != writing {
+		return nil
+	}
+	err := s.file.Close()
+	s.ended(left)
+	return diskErr(err)
 }
 
 // Discard gives the spool up and removes its file. Who has it open reads on.
@@ -260,9 +413,8 @@ func (s *spool) Discard() error {
 	if s.state != writing {
 		return nil
 	}
-	s.state, s.readers = discarded, nil
-	s.e.spools.Add(-1)
 	if s.file == nil {
+		s.ended(discarded)
 		return nil // readers may need the bytes; they go with the last of them
 	}
 	err := s.file.Close()
@@ -271,6 +423,7 @@ func (s *spool) Discard() error {
 		err = errors.Join(err, rerr)
 	}
 	s.e.shards[s.raw[0]].touched.Store(true)
+	s.ended(discarded)
 	return diskErr(err)
 }
 

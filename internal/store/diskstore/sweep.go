@@ -20,10 +20,11 @@ const tmpSuffix = ".tmp"
 // sweepAtOnce bounds the memory of a sweep: so many bodies, of 17 bytes each, are compared with the records in one walk.
 const sweepAtOnce = 1 << 20
 
-// Sweep removes what earlier processes left: unfinished files, and files of bodies that live does not yield. Bodies that were begun
-// since Open are safe, whether live yields them or not. After a clean end there is nothing to look for, and it returns at once.
+// Sweep removes what earlier processes left: unfinished files that are not in spare, and files of bodies that live does not yield.
+// Bodies that were begun or reopened since Open are safe, whether they are named or not. After a clean end there is nothing to look
+// for, and it returns at once.
 // live is called zero or more times; an error of it ends the sweep, and nothing that was in question is removed.
-func (e *Engine) Sweep(ctx context.Context, live func(yield func(store.BodyID) bool) error) error {
+func (e *Engine) Sweep(ctx context.Context, spare map[store.BodyID]bool, live func(yield func(store.BodyID) bool) error) error {
 	if err := e.enter(ctx); err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (e *Engine) Sweep(ctx context.Context, live func(yield func(store.BodyID) b
 	}
 	for i := range 256 {
 		var err error
-		if found, err = e.listShard(byte(i), found); err != nil {
+		if found, err = e.listShard(byte(i), spare, found); err != nil {
 			return diskErr(err)
 		}
 		if len(found) >= sweepAtOnce {
@@ -84,9 +85,9 @@ func (r rest) id() store.BodyID {
 	return store.BodyID(id)
 }
 
-// listShard removes the unfinished files of earlier processes from a shard and appends its bodies to found. Files with other names are
-// nobody's business.
-func (e *Engine) listShard(i byte, found []rest) ([]rest, error) {
+// listShard removes the unfinished files of earlier processes from a shard, but those in spare, and appends its bodies to found. Files with
+// other names are nobody's business.
+func (e *Engine) listShard(i byte, spare map[store.BodyID]bool, found []rest) ([]rest, error) {
 	if !e.shards[i].made.Load() {
 		return found, nil
 	}
@@ -103,6 +104,9 @@ func (e *Engine) listShard(i byte, found []rest) ([]rest, error) {
 		}
 		if !tmp {
 			found = append(found, rest{raw, small})
+			continue
+		}
+		if spare[store.BodyID(id)] || e.files.wasReopened(store.BodyID(id)) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -133,8 +137,12 @@ func (e *Engine) sweepFiles(ctx context.Context, found []rest, live func(yield f
 	}
 	n := 0
 	for i, r := range found {
-		if !used[i] {
-			e.remove(r.id())
+		// A body of an earlier process may have been taken up and kept just now, after live looked:
+		//   a spool's commit gives the file its final name,
+		//   this finds the file, and live does not yield it,
+		//   the commit applies its record.
+		if id := r.id(); !used[i] && !e.files.wasReopened(id) {
+			e.remove(id)
 			n++
 		}
 	}

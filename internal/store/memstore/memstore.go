@@ -17,18 +17,19 @@ import (
 
 // Engine is an engine in memory. Make one with New.
 type Engine struct {
-	mu     sync.RWMutex // guards all below
-	root   *node
-	bodies map[store.BodyID]*buffer
-	next   uint64 // number of the last body
-	closed bool
+	mu         sync.RWMutex // guards all below; before a buffer's
+	root       *node
+	bodies     map[store.BodyID]*buffer
+	unfinished map[store.BodyID]*buffer // being written, or left
+	next       uint64                   // number of the last body
+	closed     bool
 }
 
 var _ store.Engine = (*Engine)(nil)
 
 // New returns an empty engine.
 func New() *Engine {
-	return &Engine{bodies: make(map[store.BodyID]*buffer)}
+	return &Engine{bodies: make(map[store.BodyID]*buffer), unfinished: make(map[store.BodyID]*buffer)}
 }
 
 var errClosed = fmt.Errorf("%w: it is closed", object.ErrStore)
@@ -93,7 +94,7 @@ func (e *Engine) Apply(ctx context.Context, b *store.Batch) error {
 		if !ok || sp.e != e {
 			return fmt.Errorf("%w: spool of another engine", object.ErrStore)
 		}
-		if err := sp.buf.ready(k.Size); err != nil {
+		if err := sp.buf.ready(sp, k.Size); err != nil {
 			return err
 		}
 	}
@@ -115,11 +116,17 @@ func (e *Engine) Apply(ctx context.Context, b *store.Batch) error {
 	}
 	for _, k := range b.Keep {
 		sp := k.Spool.(*spool)
-		sp.buf.keep()
+		sp.buf.release(sp)
+		delete(e.unfinished, sp.id)
 		e.bodies[sp.id] = sp.buf
 	}
 	for _, id := range b.Drop {
 		delete(e.bodies, id)
+	}
+	for _, id := range b.Forget {
+		if buf, ok := e.unfinished[id]; ok && !buf.taken() {
+			delete(e.unfinished, id)
+		}
 	}
 	e.root = root
 	return nil
@@ -148,7 +155,40 @@ func (e *Engine) NewSpool(ctx context.Context, size int64) (store.Spool, error) 
 		return nil, errClosed
 	}
 	e.next++
-	return &spool{e: e, id: store.BodyID(strconv.FormatUint(e.next, 10)), buf: new(buffer)}, nil
+	s := &spool{e: e, id: store.BodyID(strconv.FormatUint(e.next, 10)), buf: new(buffer)}
+	s.buf.writer = s
+	e.unfinished[s.id] = s.buf
+	return s, nil
+}
+
+// Reopen takes up an unfinished body that a spool left.
+func (e *Engine) Reopen(ctx context.Context, id store.BodyID, size int64) (store.Spool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, errClosed
+	}
+	buf, ok := e.unfinished[id]
+	if !ok {
+		return nil, fmt.Errorf("%w: unfinished body %q is not there", object.ErrDamaged, id)
+	}
+	s := &spool{e: e, id: id, buf: buf}
+	if err := buf.take(s, size); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// end ends s, and forgets what it wrote unless it shall stay and is worth it.
+func (e *Engine) end(s *spool, stay bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if was, synced := s.buf.release(s); was && !(stay && synced) {
+		delete(e.unfinished, s.id)
+	}
 }
 
 // Open opens a body that a batch kept.
@@ -173,6 +213,6 @@ func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
-	e.root, e.bodies = nil, nil
+	e.root, e.bodies, e.unfinished = nil, nil, nil
 	return nil
 }

@@ -12,27 +12,22 @@ import (
 // chunk is the unit in which a buffer grows, in bytes; a short body takes less.
 const chunk = 256 << 10
 
-// buffer is the bytes of a body, being written or at rest.
+// buffer is the bytes of a body, being written, unfinished or at rest.
 type buffer struct {
 	mu     sync.RWMutex // guards all below
+	writer *spool       // who may write; nil for nobody
+	synced bool         // Sync was called
 	chunks [][]byte     // each of chunk bytes, the last one may be shorter
 	end    int64        // the offset behind the last byte that was written
-	state  state
 }
 
-type state int
+var errEnded = fmt.Errorf("%w: the spool has ended", object.ErrStore)
 
-const (
-	writing state = iota
-	kept
-	discarded
-)
-
-func (b *buffer) writeAt(p []byte, off int64) error {
+func (b *buffer) writeAt(by *spool, p []byte, off int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state != writing {
-		return fmt.Errorf("%w: write to a spool that has ended", object.ErrStore)
+	if b.writer != by {
+		return errEnded
 	}
 	for len(p) > 0 {
 		i, at := int(off/chunk), int(off%chunk)
@@ -74,12 +69,12 @@ func (b *buffer) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// ready reports why the body cannot be kept.
-func (b *buffer) ready(size int64) error {
+// ready reports why by cannot keep the body.
+func (b *buffer) ready(by *spool, size int64) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if b.state != writing {
-		return fmt.Errorf("%w: the spool has ended", object.ErrStore)
+	if b.writer != by {
+		return errEnded
 	}
 	if b.end != size {
 		return fmt.Errorf("%w: the spool has %d bytes, %d were announced", object.ErrStore, b.end, size)
@@ -87,18 +82,54 @@ func (b *buffer) ready(size int64) error {
 	return nil
 }
 
-func (b *buffer) keep() {
+// sync notes that the body is worth to be left, and returns its length.
+func (b *buffer) sync(by *spool) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.state = kept
+	if b.writer != by {
+		return 0, errEnded
+	}
+	b.synced = true
+	return b.end, nil
 }
 
-func (b *buffer) discard() {
+// release ends what by may do, and reports whether it could do anything and whether the body was synced.
+func (b *buffer) release(by *spool) (was, synced bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state == writing {
-		b.state = discarded
+	if b.writer != by {
+		return false, false
 	}
+	b.writer = nil
+	return true, b.synced
+}
+
+// take cuts the body to size and lets by write it.
+func (b *buffer) take(by *spool, size int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.writer != nil {
+		return store.ErrTaken
+	}
+	if size < 0 || b.end < size {
+		return fmt.Errorf("%w: unfinished body %q has %d bytes, want %d", object.ErrDamaged, by.id, b.end, size)
+	}
+	// What is cut off reads as zeros when something is written behind it.
+	chunks := int((size + chunk - 1) / chunk)
+	b.chunks = b.chunks[:min(len(b.chunks), chunks)]
+	if last := len(b.chunks); last > 0 && last == chunks {
+		keep := int(size - int64(last-1)*chunk)
+		b.chunks[last-1] = b.chunks[last-1][:min(len(b.chunks[last-1]), keep)]
+	}
+	b.writer, b.end = by, size
+	return nil
+}
+
+// taken reports whether somebody writes the body.
+func (b *buffer) taken() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.writer != nil
 }
 
 // spool is a body being written.
@@ -114,7 +145,7 @@ func (s *spool) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("%w: write at offset %d", object.ErrStore, off)
 	}
-	if err := s.buf.writeAt(p, off); err != nil {
+	if err := s.buf.writeAt(s, p, off); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -122,8 +153,16 @@ func (s *spool) WriteAt(p []byte, off int64) (int, error) {
 
 func (s *spool) Open() (store.Body, error) { return &body{buf: s.buf}, nil }
 
+// Sync has nothing to do: what is written lives as long as the engine.
+func (s *spool) Sync() (int64, error) { return s.buf.sync(s) }
+
+func (s *spool) Leave() error {
+	s.e.end(s, true)
+	return nil
+}
+
 func (s *spool) Discard() error {
-	s.buf.discard()
+	s.e.end(s, false)
 	return nil
 }
 

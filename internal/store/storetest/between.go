@@ -8,10 +8,10 @@ import (
 	"github.com/cisternhq/cistern/internal/store"
 )
 
-// hooked is an engine that lets something happen between two steps of the Store: before its next Apply, or its next Open.
+// hooked is an engine that lets something happen between two steps of the Store: before its next Apply, its next Open or its next Reopen.
 type hooked struct {
 	store.Engine
-	apply, open func()
+	apply, open, reopen func()
 }
 
 func (h *hooked) Apply(ctx context.Context, b *store.Batch) error {
@@ -28,6 +28,14 @@ func (h *hooked) Open(ctx context.Context, id store.BodyID) (store.Body, error) 
 		f()
 	}
 	return h.Engine.Open(ctx, id)
+}
+
+func (h *hooked) Reopen(ctx context.Context, id store.BodyID, size int64) (store.Spool, error) {
+	if f := h.reopen; f != nil {
+		h.reopen = nil
+		f()
+	}
+	return h.Engine.Reopen(ctx, id, size)
 }
 
 // between tests what happens when somebody else (other) changes something after a call (mine) has looked and before it has acted.

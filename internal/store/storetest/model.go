@@ -16,10 +16,12 @@ import (
 // model is what a Store should be: maps. Its methods are the actions that rapid strings together.
 type model struct {
 	t *testing.T
+	e store.Engine
 	s *store.Store
 
 	buckets map[string]*modelBucket
 	intents []modelIntent
+	bodies  map[store.BodyID]bodyState
 }
 
 type modelBucket struct {
@@ -29,6 +31,7 @@ type modelBucket struct {
 	revision int            // another one for each change of the mirror, 0 while there is none
 	changes  int            // how often the mirror was changed
 	fills    map[string]int // key → number of the standing fill; a missing one is none
+	notes    map[string]modelNote
 }
 
 type modelIntent struct {
@@ -38,15 +41,19 @@ type modelIntent struct {
 	number   int
 	revision int
 	ended    bool
+	spool    store.Spool // nil until something is saved or resumed
+	content  []byte      // of spool
 }
 
 // checkModel compares the Store over an engine with the model over random histories.
 func checkModel(t *testing.T, open func(t *testing.T) store.Engine) {
-	s := store.New(open(t))
+	e := open(t)
+	s := store.New(e)
 	rapid.Check(t, func(rt *rapid.T) {
 		// One engine serves all histories, so that each begins beside what the others left: their buckets, emptied here.
-		m := &model{t: t, s: s, buckets: make(map[string]*modelBucket)}
+		m := &model{t: t, e: e, s: s, buckets: make(map[string]*modelBucket), bodies: make(map[store.BodyID]bodyState)}
 		clearStore(t, s)
+		defer m.discard()
 		number := 0
 		rt.Repeat(map[string]func(*rapid.T){
 			"create":   m.create,
@@ -57,6 +64,10 @@ func checkModel(t *testing.T, open func(t *testing.T) store.Engine) {
 			"begin":    func(rt *rapid.T) { number++; m.begin(rt, number) },
 			"commit":   m.commit,
 			"end":      m.end,
+			"save":     m.save,
+			"resume":   m.resume,
+			"leave":    m.leave,
+			"recover":  m.recover,
 			"list":     m.list,
 			"read all": m.readAll,
 			"":         func(rt *rapid.T) {},
@@ -106,7 +117,7 @@ func (m *model) create(rt *rapid.T) {
 		return
 	}
 	check(rt, err)
-	m.buckets[name] = &modelBucket{Bucket: b, objects: make(map[string][]byte), fills: make(map[string]int)}
+	m.buckets[name] = &modelBucket{Bucket: b, objects: make(map[string][]byte), fills: make(map[string]int), notes: make(map[string]modelNote)}
 }
 
 func (m *model) drop(rt *rapid.T) {
@@ -118,6 +129,9 @@ func (m *model) drop(rt *rapid.T) {
 	}
 	check(rt, err)
 	clear(b.fills)
+	for key := range b.notes {
+		m.dropNote(b, key)
+	}
 	delete(m.buckets, b.Name)
 }
 
@@ -189,9 +203,14 @@ func (m *model) intent(rt *rapid.T) *modelIntent {
 
 func (m *model) commit(rt *rapid.T) {
 	i := m.intent(rt)
-	b, content := i.bucket, contents.Draw(rt, "content")
-	sp := spoolFor(m.t, m.s, content)
+	b, content, sp := i.bucket, i.content, i.spool
+	if sp == nil {
+		content = contents.Draw(rt, "content")
+		sp = spoolFor(m.t, m.s, content)
+	}
 	err := m.s.CommitFill(bg, i.Intent, meta(content), sp)
+	i.spool = nil
+	m.bodies[sp.ID()] = ended
 	_, exists := b.objects[i.key]
 	gone := m.buckets[b.Name] != b
 	switch {
@@ -199,12 +218,13 @@ func (m *model) commit(rt *rapid.T) {
 		wantErr(rt, "CommitFill after the bucket went", err, object.ErrSuperseded)
 	case exists:
 		wantErr(rt, "CommitFill of a key that is there", err, object.ErrExists)
-	case b.fills[i.key] != i.number || i.revision != b.revision:
+	case !m.stands(i):
 		wantErr(rt, "CommitFill of a fill that was ended", err, object.ErrSuperseded)
 	default:
 		check(rt, err)
 		b.objects[i.key] = content
 		delete(b.fills, i.key)
+		m.dropNote(b, i.key)
 		i.ended = true
 	}
 }
@@ -212,15 +232,31 @@ func (m *model) commit(rt *rapid.T) {
 func (m *model) end(rt *rapid.T) {
 	i := m.intent(rt)
 	check(rt, m.s.EndFill(bg, i.Intent))
+	if m.ends(i) {
+		if n, ok := i.bucket.notes[i.key]; ok && m.bodies[n.body] != free {
+			m.dropNote(i.bucket, i.key)
+		}
+	}
+	if i.spool != nil {
+		check(rt, i.spool.Discard())
+		m.bodies[i.spool.ID()] = ended
+		i.spool = nil
+	}
+}
+
+// ends notes that i has ended, and reports whether that removes the intent.
+func (m *model) ends(i *modelIntent) bool {
 	i.ended = true
 	for _, o := range m.intents {
 		if o.number == i.number && !o.ended {
-			return // another filler shares it
+			return false // another filler shares it
 		}
 	}
-	if i.bucket.fills[i.key] == i.number {
-		delete(i.bucket.fills, i.key)
+	if i.bucket.fills[i.key] != i.number {
+		return false
 	}
+	delete(i.bucket.fills, i.key)
+	return true
 }
 
 func (m *model) list(rt *rapid.T) {
@@ -244,6 +280,7 @@ func (m *model) list(rt *rapid.T) {
 }
 
 func (m *model) readAll(rt *rapid.T) {
+	m.readNotes(rt)
 	list, err := m.s.Buckets(bg)
 	check(rt, err)
 	var names []string

@@ -24,9 +24,12 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 	}{
 		{"engine", engineTests},
 		{"bodies", bodyTests},
+		{"unfinished", unfinishedTests},
 		{"store", storeTests},
 		{"fills", fillTests},
+		{"partials", partialTests},
 		{"between", betweenTests},
+		{"between partials", betweenPartialTests},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			for _, tc := range suite.tests {
