@@ -6,6 +6,7 @@ package cisterntest
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 // Origin is a source over raw TCP: a script decides, byte by byte, what each connection gets. It is safe for concurrent use.
 type Origin struct {
 	ln     net.Listener
+	scheme string
 	script func(*Conn)
 	closed chan struct{}
 	wg     sync.WaitGroup // the accepting goroutine and one for each connection
@@ -46,18 +48,38 @@ type Request struct {
 // script returns. The source ends with the test.
 func NewOrigin(t testing.TB, script func(*Conn)) *Origin {
 	t.Helper()
+	return NewOriginAt(t, "127.0.0.1:0", script)
+}
+
+// NewOriginAt is NewOrigin at an address of the test's choice.
+func NewOriginAt(t testing.TB, addr string, script func(*Conn)) *Origin {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatalf("start origin: %v", err)
+	}
+	return startOrigin(t, ln, "http", script)
+}
+
+// NewTLSOrigin is NewOrigin behind TLS. The handshake takes place when the script first reads or writes.
+func NewTLSOrigin(t testing.TB, config *tls.Config, script func(*Conn)) *Origin {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("start origin: %v", err)
 	}
-	o := &Origin{ln: ln, script: script, closed: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+	return startOrigin(t, tls.NewListener(ln, config), "https", script)
+}
+
+func startOrigin(t testing.TB, ln net.Listener, scheme string, script func(*Conn)) *Origin {
+	o := &Origin{ln: ln, scheme: scheme, script: script, closed: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 	o.wg.Go(o.accept)
 	t.Cleanup(o.Close)
 	return o
 }
 
 // URL is the origin's address as a source site, without a path.
-func (o *Origin) URL() string { return "http://" + o.ln.Addr().String() }
+func (o *Origin) URL() string { return o.scheme + "://" + o.ln.Addr().String() }
 
 // Addr is the origin's address.
 func (o *Origin) Addr() netip.AddrPort { return o.ln.Addr().(*net.TCPAddr).AddrPort() }
@@ -85,7 +107,7 @@ func (o *Origin) Close() {
 		close(o.closed)
 	}
 	for c := range o.conns {
-		_ = c.Close()
+		_ = (&Conn{Conn: c}).below().Close() // TLS would wait for its goodbye to be taken
 	}
 	o.mu.Unlock()
 	_ = o.ln.Close()
@@ -256,10 +278,22 @@ func (c *Conn) Hang() {
 
 // Reset ends the connection with a reset instead of a clean end.
 func (c *Conn) Reset() {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+	below := c.below()
+	if tcp, ok := below.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // an error leaves a clean close, and the test sees that
 	}
-	_ = c.Conn.Close()
+	_ = below.Close()
+}
+
+// Cut ends the TCP connection and says no goodbye before, which TLS would.
+func (c *Conn) Cut() { _ = c.below().Close() }
+
+// below is the connection under TLS, or the connection itself.
+func (c *Conn) below() net.Conn {
+	if secure, ok := c.Conn.(*tls.Conn); ok {
+		return secure.NetConn()
+	}
+	return c.Conn
 }
 
 // Gate holds scripts until it is released.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,6 +21,9 @@ var digestNames = map[string]struct {
 
 // storeMarks are the header prefixes of object stores whose 32-hex ETag is the MD5 of the body, as long as nothing else is said.
 var storeMarks = []string{"X-Amz-", "X-Oss-", "X-Cos-", "X-Qs-"}
+
+// proxyMarks look like storeMarks but are those of a proxy, which may stand before anything.
+var proxyMarks = []string{"X-Amz-Cf-", "X-Amz-Apigw-"}
 
 // claims collects the digests that a source sent of the body. A malformed one is no claim.
 func claims(h http.Header) []Claim {
@@ -37,7 +41,9 @@ func claims(h http.Header) []Claim {
 		return b
 	}
 
-	add("content-md5", "md5", unbase64(h.Get("Content-Md5")), 16)
+	for _, v := range h["Content-Md5"] { // of two that differ one does not hold
+		add("content-md5", "md5", unbase64(v), 16)
+	}
 
 	// RFC 3230: Digest: sha-256=BASE64, md5=BASE64
 	for item := range listItems(h["Digest"]) {
@@ -96,6 +102,9 @@ func claims(h http.Header) []Claim {
 func claimsMD5(h http.Header) bool {
 	marked := false
 	for name := range h {
+		if slices.ContainsFunc(proxyMarks, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			continue
+		}
 		for _, prefix := range storeMarks {
 			if !strings.HasPrefix(name, prefix) {
 				continue
@@ -103,6 +112,10 @@ func claimsMD5(h http.Header) bool {
 			marked = true
 			// Encrypted by key, the ETag is no MD5 of what is sent.
 			if strings.Contains(name, "Encryption") && h.Get(name) != "AES256" || strings.Contains(name, "Customer-Algorithm") {
+				return false
+			}
+			// What was appended to, or only points elsewhere, has an ETag of another kind.
+			if strings.HasSuffix(name, "-Object-Type") && !strings.EqualFold(h.Get(name), "Normal") {
 				return false
 			}
 		}

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,6 +88,11 @@ func New(o Options) *Client {
 	if o.Resolver == nil {
 		o.Resolver = &net.Resolver{PreferGo: true}
 	}
+	own := make([]string, len(o.OwnHosts))
+	for i, host := range o.OwnHosts {
+		own[i] = strings.TrimSuffix(lowerASCII(host), ".") // as ParseSite spells it
+	}
+	o.OwnHosts = own
 	c := &Client{o: o, guard: newGuard(o.Allow, o.OnlyAllowed)}
 	for r := range c.pools {
 		c.pools[r] = c.newPool(reach(r))
@@ -111,7 +118,9 @@ func (c *Client) Close() {
 }
 
 func (c *Client) newPool(r reach) *http.Transport {
-	tlsConfig := &tls.Config{RootCAs: c.o.RootCAs, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	tlsConfig := &tls.Config{
+		RootCAs: c.o.RootCAs, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, VerifyConnection: strongKeys,
+	}
 	return &http.Transport{
 		Proxy: nil, // never the environment's: it could lead anywhere
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -131,12 +140,14 @@ func (c *Client) newPool(r reach) *http.Transport {
 		MaxIdleConnsPerHost:    c.o.MaxIdle,
 		IdleConnTimeout:        60 * time.Second,
 		ReadBufferSize:         64 << 10,
+		WriteBufferSize:        16 << 10, // a request is one write: strictConn counts on it
 	}
 }
 
 // dial connects to addr unless the guard refuses the address that it resolved to. Each address that is tried is judged, so
 // that a name which changes its mind between two look-ups gains nothing.
-func (c *Client) dial(ctx context.Context, network, addr string, r reach) (net.Conn, error) {
+func (c *Client) dial(ctx context.Context, network, addr string, r reach) (conn net.Conn, err error) {
+	defer func(begin time.Time) { traceOf(ctx).connected(addr, begin, conn, err) }(time.Now())
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -198,7 +209,10 @@ func (c *Client) dialTLS(ctx context.Context, network, addr string, r reach, con
 	secure := tls.Client(conn, config)
 	ctx, cancel := context.WithTimeout(ctx, c.o.TLSTimeout)
 	defer cancel()
-	if err := secure.HandshakeContext(ctx); err != nil {
+	begin := time.Now()
+	err = secure.HandshakeContext(ctx)
+	traceOf(ctx).secured(addr, begin, secure, err)
+	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("%w: %w", errTLS, err)
 	}
@@ -209,6 +223,23 @@ func (c *Client) dialTLS(ctx context.Context, network, addr string, r reach, con
 }
 
 var errTLS = errors.New("TLS handshake")
+
+// minRSA is the shortest RSA key of a certificate, in bits. No public authority has signed a shorter one since 2014; crypto/tls takes any.
+const minRSA = 2048
+
+// strongKeys refuses a connection where every chain of certificates has a key that is too short.
+func strongKeys(state tls.ConnectionState) error {
+	weak := func(cert *x509.Certificate) bool {
+		key, ok := cert.PublicKey.(*rsa.PublicKey)
+		return ok && key.N.BitLen() < minRSA
+	}
+	for _, chain := range state.VerifiedChains {
+		if !slices.ContainsFunc(chain, weak) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the certificate, or one above it, has an RSA key of less than %d bits", minRSA)
+}
 
 // Fetch asks for req.Key. The caller closes the body. It fails with an error that matches
 //
@@ -279,14 +310,12 @@ type answer struct {
 
 // send asks u and follows redirects: by its own code, because every hop is judged like the first one.
 func (c *Client) send(ctx context.Context, method string, u *url.URL, req Request) (*answer, error) {
-	r := reachStrict
-	if req.Source.Private {
-		r = reachLAN
-	}
+	r := reachOf(req.Source)
 	begin := time.Now()
 	for hop := 0; ; hop++ {
-		public := false
+		public, connected := false, false
 		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			connected = true
 			if to, err := netip.ParseAddrPort(info.Conn.RemoteAddr().String()); err == nil {
 				public = c.guard.isPublic(to.Addr())
 			}
@@ -305,14 +334,18 @@ func (c *Client) send(ctx context.Context, method string, u *url.URL, req Reques
 		}
 		resp, err := c.pools[r].RoundTrip(out)
 		if err != nil {
-			return nil, failure(ctx, err)
+			err = failure(ctx, err)
+			if late := (net.Error)(nil); connected && errors.As(err, &late) && late.Timeout() {
+				// It had all the time that an answer may take. Asked again at once it would let whoever waits do so as long again.
+				err = &object.Retry{Err: err}
+			}
+			return nil, err
 		}
+		traceOf(ctx).answered(method, u, begin, resp)
 		if !isRedirect(resp.StatusCode) {
 			return &answer{Response: resp, url: u, firstByte: time.Since(begin)}, nil
 		}
-		// A few bytes of a redirect's body are read so that the connection can be used again; who sends more loses it.
-		io.CopyN(io.Discard, resp.Body, 4<<10)
-		resp.Body.Close()
+		drain(resp.Body)
 		if hop >= c.o.MaxRedirects {
 			return nil, object.Explain(object.ErrSourceBad, "the source redirected more than %d times", max(c.o.MaxRedirects, 0))
 		}
@@ -324,6 +357,15 @@ func (c *Client) send(ctx context.Context, method string, u *url.URL, req Reques
 			r = reachPublic
 		}
 	}
+}
+
+// drain reads the few bytes of a redirect's body so that the connection can be used again. Who sends more, or takes longer, loses
+// it: nothing else would end the wait for a body that never comes.
+func drain(body io.ReadCloser) {
+	late := time.AfterFunc(time.Second, func() { body.Close() })
+	defer late.Stop()
+	io.CopyN(io.Discard, body, 4<<10)
+	body.Close()
 }
 
 func isRedirect(status int) bool {
@@ -383,9 +425,13 @@ func failure(ctx context.Context, err error) error {
 	}
 	kind := object.ErrSourceDown
 	var certificate *tls.CertificateVerificationError
+	var network *net.OpError
 	switch {
+	case errors.As(err, &network) && network.Op == "remote error": // an alert: with TLS 1.3 it may come after the handshake
+		kind = object.ErrSourceBad
 	case errors.Is(err, errGuard), errors.Is(err, errTLS), errors.As(err, &certificate), errors.Is(err, errAmbiguous),
-		strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "headers exceeded"):
+		strings.Contains(err.Error(), "malformed "), strings.Contains(err.Error(), "bad trailer"), strings.Contains(err.Error(), "headers exceeded"),
+		strings.Contains(err.Error(), "connection error: "), strings.Contains(err.Error(), "header list larger"): // HTTP/2
 		kind = object.ErrSourceBad
 	}
 	return &object.Explained{Kind: kind, Text: "the source could not be asked, or did not answer as HTTP should", Cause: err}
@@ -414,6 +460,11 @@ func (c *Client) response(a *answer, req Request) (*Response, error) {
 		return nil, object.Explain(object.ErrSourceBad, "the source answered %d", status)
 	}
 
+	if a.ContentLength < 0 && len(h["Content-Length"]) > 0 {
+		// HTTP/2 does without a length, and net/http drops one that is no number, or several.
+		return nil, object.Explain(object.ErrSourceBad, "the source sent a length that is none")
+	}
+
 	r := &Response{
 		Meta:      keep(h),
 		Status:    a.StatusCode,
@@ -422,8 +473,8 @@ func (c *Client) response(a *answer, req Request) (*Response, error) {
 		FirstByte: a.firstByte,
 		Provenance: object.Provenance{
 			URL:          withoutQuery(a.url),
-			ETag:         h.Get("Etag"),
-			LastModified: h.Get("Last-Modified"),
+			ETag:         bounded(h.Get("Etag")),
+			LastModified: bounded(h.Get("Last-Modified")),
 			At:           time.Now().UTC(),
 		},
 	}
@@ -442,8 +493,14 @@ func (c *Client) response(a *answer, req Request) (*Response, error) {
 	return r, nil
 }
 
+// byteranges is what several ranges come in (RFC 9110 §14.6). One is always asked for at a time.
+const byteranges = "multipart/byteranges"
+
 // partial completes r for a 206.
 func (c *Client) partial(r *Response, a *answer, req Request) error {
+	if kind := a.Header.Get("Content-Type"); len(kind) >= len(byteranges) && strings.EqualFold(kind[:len(byteranges)], byteranges) {
+		return object.Explain(object.ErrSourceBad, "the source wrapped a range that it was asked for alone")
+	}
 	fields := a.Header["Content-Range"]
 	if len(fields) != 1 {
 		return object.Explain(object.ErrSourceBad, "the source answered a range without saying which")

@@ -13,8 +13,8 @@ var errContentRange = errors.New("bad Content-Range")
 // parseContentRange reads `bytes FIRST-LAST/SIZE` (RFC 9110 §14.4). An unknown size ("*") is an error: without it nothing
 // says that the range belongs to the object that is being filled.
 func parseContentRange(v string) (r object.Range, size int64, err error) {
-	spec, ok := strings.CutPrefix(v, "bytes ")
-	if !ok {
+	unit, spec, ok := strings.Cut(v, " ")
+	if !ok || !strings.EqualFold(unit, "bytes") {
 		return r, 0, errContentRange
 	}
 	span, total, ok := strings.Cut(spec, "/")

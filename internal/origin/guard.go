@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,13 @@ const (
 	reachLAN                 // also private and loopback addresses: settings made with the operator's key
 	reaches
 )
+
+func reachOf(src object.Source) reach {
+	if src.Private {
+		return reachLAN
+	}
+	return reachStrict
+}
 
 // Allow is one entry of the operator's list of opened destinations.
 type Allow struct {
@@ -68,6 +76,7 @@ func ParseAllow(s string) (Allow, error) {
 		return a, nil
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap() // as check compares it
 		a.prefix = netip.PrefixFrom(ip, ip.BitLen())
 		return a, nil
 	}
@@ -96,6 +105,39 @@ var metadata = []netip.Addr{
 	netip.MustParseAddr("192.0.0.192"),     // Oracle Cloud classic
 	netip.MustParseAddr("fd00:ec2::254"),   // AWS, in the unique local space
 	netip.MustParseAddr("fd20:ce::254"),    // Google Cloud, in the unique local space
+}
+
+// reserved are addresses that lead nowhere, or differ from system to system.
+var reserved = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("240.0.0.0/4")}
+
+// never says why ip is no source whatever is opened; "" if it may be one.
+func never(ip netip.Addr) (why string) {
+	switch {
+	case slices.Contains(metadata, ip.WithZone("")):
+		return "is a cloud's metadata service"
+	case ip.IsLinkLocalUnicast(), ip.IsMulticast(), ip.IsUnspecified(), ip.Zone() != "":
+		return "is link-local, multicast, unspecified or has a zone"
+	case slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(ip) }):
+		return "is reserved"
+	}
+	return ""
+}
+
+var (
+	nat64 = []netip.Prefix{netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48")}
+	sixTo = netip.MustParsePrefix("2002::/16")
+)
+
+// translated returns the IPv4 address that a gateway would make of ip. Where an operator opened the gateway's range, that one counts too.
+func translated(ip netip.Addr) (netip.Addr, bool) {
+	b := ip.As16()
+	switch {
+	case slices.ContainsFunc(nat64, func(p netip.Prefix) bool { return p.Contains(ip) }):
+		return netip.AddrFrom4([4]byte(b[12:])), true
+	case sixTo.Contains(ip):
+		return netip.AddrFrom4([4]byte(b[2:6])), true
+	}
+	return netip.Addr{}, false
 }
 
 func newGuard(allow []Allow, onlyAllowed bool) *guard {
@@ -129,13 +171,11 @@ func (g *guard) check(to netip.AddrPort, host string, r reach) error {
 		// The kernel dials a mapped address as the IPv4 address in it.
 		ip = ip.Unmap()
 	}
-	for _, m := range metadata {
-		if ip.WithZone("") == m {
-			return fmt.Errorf("%w: %v is a cloud's metadata service", errGuard, ip)
-		}
+	if why := never(ip); why != "" {
+		return fmt.Errorf("%w: %v %s", errGuard, ip, why)
 	}
-	if ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || ip.Zone() != "" {
-		return fmt.Errorf("%w: %v is link-local, multicast, unspecified or has a zone", errGuard, ip)
+	if inner, ok := translated(ip); ok && never(inner) != "" {
+		return fmt.Errorf("%w: %v leads to %v, which %s", errGuard, ip, inner, never(inner))
 	}
 	if g.isOwn(netip.AddrPortFrom(ip, to.Port())) {
 		return fmt.Errorf("%w: %v is this server", errGuard, to)
@@ -223,10 +263,7 @@ func (c *Client) CheckSite(src object.Source) error {
 			return refuse("is this server")
 		}
 	}
-	r := reachStrict
-	if src.Private {
-		r = reachLAN
-	}
+	r := reachOf(src)
 	ip, err := netip.ParseAddr(src.Host)
 	if err != nil {
 		if !isLocalName(src.Host) {

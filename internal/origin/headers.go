@@ -25,7 +25,7 @@ var metaPrefixes = []string{"X-Qs-Meta-", "X-Amz-Meta-", "X-Oss-Meta-", "X-Cos-M
 // Values that are too long, or that could not be sent on, are dropped too: they are the source's fault and no reason to fail.
 func keep(h http.Header) object.Meta {
 	get := func(name string, limit int) string {
-		v := h.Get(name)
+		v := strings.Join(h[name], ", ") // what is sent once only makes no sense twice, and is dropped or refused by whoever reads it
 		if len(v) > limit || !httpguts.ValidHeaderFieldValue(v) {
 			return ""
 		}
@@ -39,9 +39,6 @@ func keep(h http.Header) object.Meta {
 		ContentDisposition: get("Content-Disposition", maxKept),
 		CacheControl:       get("Cache-Control", maxKept),
 		Expires:            get("Expires", maxKept),
-	}
-	if enc := h["Content-Encoding"]; len(enc) > 1 {
-		m.ContentEncoding = strings.Join(enc, ", ")
 	}
 	if tag := h.Get("Etag"); strongETag(tag) {
 		m.ETag = tag
@@ -71,6 +68,14 @@ func keep(h http.Header) object.Meta {
 		}
 	}
 	return m
+}
+
+// bounded is v, or "" where v is too long to be kept.
+func bounded(v string) string {
+	if len(v) > maxKept {
+		return ""
+	}
+	return v
 }
 
 // strongETag reports whether tag is a strong entity tag as RFC 9110 §8.8.3 writes it, of a bearable length.

@@ -51,7 +51,7 @@ type Response struct {
 type Claim struct {
 	// Header is the field that made the claim, in lower case, such as "content-md5".
 	Header string
-	// Algorithm is one of md5, sha-1, sha-256, sha-512, crc32, crc32c, crc64nvme.
+	// Algorithm is one of md5, sha-1, sha-256, sha-512, crc32, crc32c, crc64nvme, crc64ecma.
 	Algorithm string
 	// Sum is the digest's bytes, big endian for checksums.
 	Sum []byte

@@ -166,21 +166,18 @@ func parseHost(host string) (canonical, bad string) {
 	if strings.Contains(host, "%") {
 		return "", "the host holds a percent sign; write it plainly"
 	}
-	name := strings.ToLower(host)
+	name := lowerASCII(host)
 	if !isASCII(name) {
 		ascii, err := hostProfile.ToASCII(name)
 		if err != nil {
-			return "", "the host " + strconv.Quote(host) + " is no valid international domain name"
-		}
-		if _, ok := numeric(ascii); ok || isLocalName(ascii) {
-			return "", "the host " + strconv.Quote(host) + " reads as an address or a local name"
+			return "", "the host " + strconv.Quote(host) + " is no valid international domain name in lower case"
 		}
 		name = ascii
 	}
 	name = strings.TrimSuffix(name, ".")
 	if last, ok := numeric(name); ok {
 		addr, err := netip.ParseAddr(name)
-		if err != nil || !addr.Is4() || addr.String() != name {
+		if err != nil || !addr.Is4() { // netip knows one spelling of an IPv4 address only
 			return "", "the host " + strconv.Quote(host) + " ends in the number " + strconv.Quote(last) + " but is no dotted address (a.b.c.d)"
 		}
 		return name, ""
@@ -204,6 +201,8 @@ func parseIPv6(s string) (canonical, bad string) {
 	switch {
 	case err != nil || !addr.Is6():
 		return "", "the host [" + s + "] is no IPv6 address"
+	case addr.Is4In6():
+		return "", "the host [" + s + "] is an IPv4 address in disguise; write it as a.b.c.d"
 	case zoned && (!addr.IsLoopback() || !strings.HasPrefix(zone, "25") || len(zone) == 2):
 		return "", "the host [" + s + "] has a zone, which is not allowed"
 	}
@@ -280,6 +279,16 @@ func parsePath(path string) (canonical, bad string) {
 		return "", "the path holds a \".\" or \"..\" segment; write where it leads"
 	}
 	return b.String(), ""
+}
+
+// lowerASCII lowers A-Z only. Unicode's rules would turn some other letters into ASCII, such as the Kelvin sign into a k.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r | 0x20
+		}
+		return r
+	}, s)
 }
 
 func isASCII(s string) bool {
