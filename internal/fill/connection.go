@@ -48,6 +48,9 @@ func (fl *flight) newConnection(from, to int64) *connection {
 func (fl *flight) launch(c *connection, resp *origin.Response) {
 	fl.conns[c] = struct{}{}
 	fl.most = max(fl.most, len(fl.conns))
+	if fl.relay != nil {
+		fl.relay.by = c
+	}
 	fl.bounds()
 	fl.f.wg.Go(func() {
 		c.err = fl.bring(c, resp)
@@ -116,6 +119,9 @@ func (fl *flight) further(c *connection) (*origin.Response, error) {
 		if c.ctx.Err() != nil {
 			return nil, context.Cause(c.ctx)
 		}
+		if errors.Is(err, object.ErrNoSuchKey) {
+			return nil, object.Explain(object.ErrSourceChanged, "the object went away at the source during the fill")
+		}
 		if errors.Is(err, object.ErrSourceBad) && !c.whole {
 			return nil, fmt.Errorf("%w: %w", errLied, err)
 		}
@@ -139,11 +145,11 @@ func (fl *flight) further(c *connection) (*origin.Response, error) {
 	// left: it is read from the beginning, and what is there already is passed over.
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
+	fl.ranges, fl.lied = false, true
 	if len(fl.conns) > 1 {
 		resp.Body.Close()
 		return nil, fmt.Errorf("%w: it answered 200", errLied)
 	}
-	fl.ranges, fl.lied = false, true
 	c.whole, c.pos, c.reach = true, 0, size
 	fl.bounds()
 	return resp, nil
@@ -174,8 +180,16 @@ func (fl *flight) arrive(c *connection, off int64, p []byte) error {
 		fl.mu.Unlock()
 		return object.Explain(object.ErrSourceBad, "the source sent more than %d bytes without having said how many would come", fl.f.o.MaxUnsized)
 	}
-	// While the bytes were read, c may have been told to stop earlier.
-	to = min(to, c.end)
+	// While the bytes were read, c may have been told to stop earlier. What it drops it cannot get again, so it must not be told to go on
+	// later:
+	//
+	//	c reads [8k, 64k)
+	//	run launches d at 32k: c ends there      c drops [32k, 64k)
+	//	d breaks off: c goes to the end again    c takes what the source sends next, from 64k on, for what follows 32k
+	if to > c.end {
+		to = c.end
+		c.reach = to
+	}
 	c.total += to - off
 	c.pos, c.busy = to, span{off, to}
 	fl.mu.Unlock()
@@ -184,12 +198,15 @@ func (fl *flight) arrive(c *connection, off int64, p []byte) error {
 		fl.mu.Lock()
 		from := fl.have.missing(off) // pass over what is there
 		till := fl.have.next(from, to)
+		if fl.relay != nil { // but the stream has no gaps
+			from, till = off, to
+		}
 		fl.mu.Unlock()
 		if from >= to {
 			break
 		}
 		part := p[from-off : till-off]
-		if err := fl.write(from, part); err != nil {
+		if err := fl.write(c, from, part); err != nil {
 			return err
 		}
 		c.got += int64(len(part))
@@ -202,10 +219,14 @@ func (fl *flight) arrive(c *connection, off int64, p []byte) error {
 }
 
 // write puts p at off where readers find it: into the spool, or straight through when the disk fails.
-func (fl *flight) write(off int64, p []byte) error {
+func (fl *flight) write(c *connection, off int64, p []byte) error {
 	fl.mu.Lock()
 	spool, relay := fl.spool, fl.relay
+	given := relay != nil && relay.by != c // its place was taken while it was reading
 	fl.mu.Unlock()
+	if given {
+		return errRerouted
+	}
 	if relay == nil {
 		_, err := spool.WriteAt(p, off)
 		if err == nil {
@@ -215,12 +236,8 @@ func (fl *flight) write(off int64, p []byte) error {
 			fl.mu.Unlock()
 			return fl.hashArrived(off, p)
 		}
-		fl.mu.Lock()
-		alone := len(fl.conns) == 1
-		fl.straightThrough(err, off)
-		fl.mu.Unlock()
-		if !alone {
-			return errRerouted // one connection goes on for the reader that is furthest behind: schedule finds it
+		if err := fl.reroute(c, off, err); err != nil {
+			return err
 		}
 	}
 	return fl.through(off, p)

@@ -71,6 +71,12 @@ type Options struct {
 	// MaxUnsized bounds an object whose length the source does not say, in bytes; 0 means 5 GiB.
 	MaxUnsized int64
 
+	// ResumeSize is the size, in bytes, from which on an interrupted fill leaves on disk what has arrived, for later; 0 means
+	// 64 MiB, negative never.
+	ResumeSize int64
+	// NoteEvery is how often it is noted what has arrived; 0 means 5 s.
+	NoteEvery time.Duration
+
 	// GrowAfter is how much longer than this a fill must be expected to take for further connections to be opened; 0 means 2 s.
 	GrowAfter time.Duration
 }
@@ -88,6 +94,8 @@ func (o *Options) setDefaults() {
 	def(&o.BreakerPause, 5*time.Second)
 	def(&o.MaxSize, 5<<40)
 	def(&o.MaxUnsized, 5<<30)
+	def(&o.ResumeSize, 64<<20)
+	def(&o.NoteEvery, 5*time.Second)
 	def(&o.GrowAfter, 2*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -113,8 +121,10 @@ type Filler struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup // flights
 
-	mu      sync.Mutex // guards flights and closed
-	flights map[flightKey]*flight
+	mu      sync.Mutex            // guards all below
+	flights map[flightKey]*flight // those that can be joined
+	air     map[*flight]struct{}  // all that have not landed
+	forgets uint64                // how often something was forgotten
 	closed  bool
 }
 
@@ -124,6 +134,9 @@ type flightKey struct {
 	bucket uint64
 	key    string
 	source object.Source
+	// hops is how many mirrors the flight's first request came through. A request joins no flight of fewer: in a ring it could be
+	// the flight's own request that comes back, and both would wait for each other.
+	hops int
 }
 
 // Want is the object that a reader misses.
@@ -140,7 +153,7 @@ type Want struct {
 // New returns a filler with settings o; Origin and Store must be set.
 func New(o Options) *Filler {
 	o.setDefaults()
-	f := &Filler{o: o, limits: newLimits(o), flights: make(map[flightKey]*flight), absent: newAbsences(o.NegativeTTL)}
+	f := &Filler{o: o, limits: newLimits(o), flights: make(map[flightKey]*flight), air: make(map[*flight]struct{}), absent: newAbsences(o.NegativeTTL)}
 	if o.BytesPerSecond > 0 {
 		f.pace = rate.NewLimiter(rate.Limit(o.BytesPerSecond), int(max(o.BytesPerSecond, bufferSize)))
 	}
@@ -158,7 +171,7 @@ func New(o Options) *Filler {
 //
 // The end of ctx ends the wait, not the flight.
 func (f *Filler) Get(ctx context.Context, w Want) (*Reader, error) {
-	k := flightKey{w.Bucket.ID, w.Key, w.Source}
+	k := flightKey{bucket: w.Bucket.ID, key: w.Key, source: w.Source}
 	if f.absent.has(k) {
 		return nil, object.Explain(object.ErrNoSuchKey, "the source had no such object a moment ago")
 	}
@@ -167,19 +180,20 @@ func (f *Filler) Get(ctx context.Context, w Want) (*Reader, error) {
 		f.mu.Unlock()
 		return nil, object.ErrShuttingDown
 	}
-	fl, joined := f.flights[k], true
-	if fl == nil {
-		joined = false
+	var r *Reader
+	k.hops = min(w.Hops, origin.MaxHops)
+	if fl := f.joinable(k); fl != nil {
+		r = fl.join(true)
+		f.stats.coalesced.Add(1)
+	} else {
 		fl = newFlight(f, k, w)
 		f.flights[k] = fl
+		f.air[fl] = struct{}{}
 		f.stats.started.Add(1)
+		r = fl.join(false) // before it runs: a flight whose bytes go straight through ends when it has no readers
 		f.wg.Go(fl.run)
 	}
-	r := fl.join(joined)
 	f.mu.Unlock()
-	if joined {
-		f.stats.coalesced.Add(1)
-	}
 	if err := r.awaitHead(ctx); err != nil {
 		r.Close()
 		return nil, err
@@ -189,12 +203,13 @@ func (f *Filler) Get(ctx context.Context, w Want) (*Reader, error) {
 
 // Head asks the source what the object of w is, or the flight that knows it already. It stores nothing. It fails as [Filler.Get] does.
 func (f *Filler) Head(ctx context.Context, w Want) (object.Meta, error) {
-	k := flightKey{w.Bucket.ID, w.Key, w.Source}
+	k := flightKey{bucket: w.Bucket.ID, key: w.Key, source: w.Source}
 	if f.absent.has(k) {
 		return object.Meta{}, object.Explain(object.ErrNoSuchKey, "the source had no such object a moment ago")
 	}
 	f.mu.Lock()
-	fl, closed := f.flights[k], f.closed
+	k.hops = min(w.Hops, origin.MaxHops)
+	fl, closed, forgets := f.joinable(k), f.closed, f.forgets
 	f.mu.Unlock()
 	if closed {
 		return object.Meta{}, object.ErrShuttingDown
@@ -211,18 +226,40 @@ func (f *Filler) Head(ctx context.Context, w Want) (object.Meta, error) {
 	defer f.limits.release(source)
 	resp, err := f.ask(ctx, source, origin.Request{Source: w.Source, Key: w.Key, Head: true, Hops: w.Hops}, new(atomic.Int64))
 	if err != nil {
-		f.remember(k, err)
+		f.remember(k, err, func() bool { return f.forgets == forgets })
 		return object.Meta{}, err
 	}
 	resp.Body.Close()
 	return resp.Meta, nil
 }
 
-// remember notes a source's "not there" for as long as the settings say.
-func (f *Filler) remember(k flightKey, err error) {
-	if errors.Is(err, object.ErrNoSuchKey) {
+// joinable returns the flight that a request for k may join, nil if there is none; mu is held.
+func (f *Filler) joinable(k flightKey) *flight {
+	for ; k.hops <= origin.MaxHops; k.hops++ {
+		if fl := f.flights[k]; fl != nil {
+			return fl
+		}
+	}
+	return nil
+}
+
+// remember notes a source's "not there" for as long as the settings say, if it is still true: a PUT, or a change of the setting, may have
+// come between the answer and this. still is asked with mu held.
+func (f *Filler) remember(k flightKey, err error, still func() bool) {
+	if !errors.Is(err, object.ErrNoSuchKey) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if still() {
+		k.hops = 0
 		f.absent.add(k)
 	}
+}
+
+// rememberFlight is remember for what fl was told.
+func (f *Filler) rememberFlight(fl *flight, err error) {
+	f.remember(fl.key, err, func() bool { return f.flights[fl.key] == fl })
 }
 
 // Forget ends what is known of the key and of its flight: who asks from now on begins anew. The readers of the flight are served to
@@ -237,8 +274,9 @@ func (f *Filler) ForgetBucket(bucket uint64) {
 }
 
 func (f *Filler) forget(which func(flightKey) bool) {
-	f.absent.forget(which)
 	f.mu.Lock()
+	f.forgets++
+	f.absent.forget(which)
 	var gone []*flight
 	for k, fl := range f.flights {
 		if which(k) {
@@ -259,6 +297,13 @@ func (f *Filler) detach(fl *flight) {
 	if f.flights[fl.key] == fl {
 		delete(f.flights, fl.key)
 	}
+}
+
+// landed takes fl out of the air.
+func (f *Filler) landed(fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.air, fl)
 }
 
 // Close lets no new flight begin, waits for those in the air until ctx ends, then aborts them without a trace and waits until

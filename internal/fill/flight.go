@@ -3,6 +3,7 @@ package fill
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -76,12 +77,13 @@ func (fl *flight) run() {
 	if err == nil {
 		err = fl.commit(intent)
 	}
-	if err != nil && intent != nil {
+	left := err != nil && intent != nil && fl.leaveForLater(*intent, err)
+	if err != nil && intent != nil && !left {
 		if eerr := fl.f.o.Store.EndFill(context.WithoutCancel(fl.ctx), *intent); eerr != nil {
 			fl.f.o.Logger.Warn("fill intent was not removed", "bucket", fl.want.Bucket.Name, "key", fl.key.key, "err", eerr)
 		}
 	}
-	fl.land(err)
+	fl.land(err, left)
 }
 
 // fly gets the whole object into the spool. The intent is not nil once the store knows of the fill.
@@ -102,49 +104,77 @@ func (fl *flight) fly() (*store.Intent, error) {
 	if err != nil {
 		return nil, err
 	}
-	first := fl.newConnection(0, math.MaxInt64)
-	defer first.cancel(context.Canceled)
-	resp, err := fl.f.ask(first.ctx, fl.source, origin.Request{Source: fl.key.source, Key: fl.key.key, Hops: fl.want.Hops}, &fl.requests)
+	first, resp, ok, err := fl.resume(intent)
+	if err == nil && !ok {
+		first, resp, err = fl.anew()
+	}
 	if err != nil {
-		fl.f.remember(fl.key, err)
 		return &intent, err
 	}
-	if err := fl.begin(resp); err != nil {
-		resp.Body.Close()
-		return &intent, err
-	}
-	if err := fl.transfer(first, resp); err != nil {
+	defer first.cancel(context.Canceled)
+	n := newNoter(fl, intent)
+	err = fl.transfer(first, resp, n)
+	n.stop()
+	if err != nil {
 		return &intent, err
 	}
 	return &intent, fl.verify()
 }
 
-// begin takes the source's first answer as what the object is, and lets the readers go.
-func (fl *flight) begin(resp *origin.Response) error {
-	o := &fl.f.o
-	if resp.Meta.Size > o.MaxSize {
-		return object.Explain(object.ErrSourceBad, "the object has %d bytes at the source; at most %d are filled", resp.Meta.Size, o.MaxSize)
+// anew begins with the whole object.
+func (fl *flight) anew() (*connection, *origin.Response, error) {
+	c := fl.newConnection(0, math.MaxInt64)
+	resp, err := fl.f.ask(c.ctx, fl.source, origin.Request{Source: fl.key.source, Key: fl.key.key, Hops: fl.want.Hops}, &fl.requests)
+	if err != nil {
+		c.cancel(context.Canceled)
+		fl.f.rememberFlight(fl, err)
+		return nil, nil, err
 	}
-	spool, err := o.Store.NewSpool(fl.ctx, resp.Meta.Size)
+	if err := fl.begin(resp, nil, segments{}); err != nil {
+		resp.Body.Close()
+		c.cancel(context.Canceled)
+		return nil, nil, err
+	}
+	return c, resp, nil
+}
+
+// begin takes head as what the object is, and lets the readers go. have is what spool holds of it already; without a spool it
+// opens an empty one.
+func (fl *flight) begin(head *origin.Response, spool store.Spool, have segments) error {
+	o := &fl.f.o
+	if head.Meta.Size > o.MaxSize {
+		return object.Explain(object.ErrSourceBad, "the object has %d bytes at the source; at most %d are filled", head.Meta.Size, o.MaxSize)
+	}
+	var err error
+	if spool == nil {
+		spool, err = o.Store.NewSpool(fl.ctx, head.Meta.Size)
+	}
 	var body store.Body
 	if err == nil {
 		if body, err = spool.Open(); err != nil {
-			spool.Discard()
+			err = errors.Join(err, spool.Discard())
 		}
+	}
+	if err != nil && len(have.spans) > 0 {
+		return err // what was taken up cannot be read: the caller begins anew
+	}
+	if err != nil {
+		defer fl.f.detach(fl)
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if err != nil {
-		fl.straightThrough(err, 0)
+		have = segments{}
+		fl.straightThrough(err)
 	} else {
 		fl.spool, fl.body = spool, body
 	}
-	fl.head, fl.meta, fl.size = resp, resp.Meta, resp.Meta.Size
+	fl.head, fl.meta, fl.size, fl.have = head, head.Meta, head.Meta.Size, have
 	if fl.meta.LastModified.IsZero() {
 		fl.meta.LastModified = time.Now().UTC().Truncate(time.Second)
 	}
-	fl.ranges = resp.Ranges && resp.Validator != "" && fl.size > o.SegmentSize
-	fl.hash = newHasher(resp.Claims, resp.Meta.ETag == "" || looksLikeMD5(resp.Meta.ETag))
+	fl.ranges = head.Ranges && head.Validator != "" && fl.size > o.SegmentSize
+	fl.hash = newHasher(head.Claims, head.Meta.ETag == "" || looksLikeMD5(head.Meta.ETag))
 	fl.wake()
 	return nil
 }
@@ -163,12 +193,14 @@ func (fl *flight) verify() error {
 		}
 	}
 	var claimed []string
-	// Going straight through, the hash has seen all bytes in order or stopped at a gap; then it says nothing.
-	if fl.hash.front == size {
+	switch whole := fl.hash.hashed() == size; {
+	case whole:
 		var err error
 		if claimed, err = fl.hash.check(); err != nil {
 			return err
 		}
+	case len(fl.head.Claims) > 0:
+		return fl.relayErr // it went straight through with a gap, so nobody can say that it is right
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -192,12 +224,18 @@ func (fl *flight) commit(intent *store.Intent) error {
 	fl.mu.Lock()
 	meta, spool := fl.meta, fl.spool
 	fl.mu.Unlock()
-	return fl.f.o.Store.CommitFill(fl.ctx, *intent, meta, spool)
+	// Everything is there: the end of the server may wait for the disk.
+	err := fl.f.o.Store.CommitFill(context.WithoutCancel(fl.ctx), *intent, meta, spool)
+	if errors.Is(err, object.ErrStore) {
+		return fmt.Errorf("%w: %w", errUnstored, err)
+	}
+	return err
 }
 
-// land ends the flight: err is why the object is not in the store, nil if it is.
-func (fl *flight) land(err error) {
+// land ends the flight: err is why the object is not in the store, nil if it is; left says that what arrived stays for later.
+func (fl *flight) land(err error, left bool) {
 	// Out of the table first: who is told of a failure and asks again must begin anew.
+	defer fl.f.landed(fl)
 	fl.f.detach(fl)
 	fl.mu.Lock()
 	fl.landed = true
@@ -210,7 +248,7 @@ func (fl *flight) land(err error) {
 	if body != nil {
 		body.Close()
 	}
-	if err != nil && spool != nil {
+	if err != nil && !left && spool != nil {
 		if derr := spool.Discard(); derr != nil {
 			fl.f.o.Logger.Warn("spool was not removed", "bucket", fl.want.Bucket.Name, "key", fl.key.key, "err", derr)
 		}
@@ -261,6 +299,8 @@ func (fl *flight) report(err error) {
 	switch r.Outcome {
 	case Stored, Existed:
 		c.completed.Add(1)
+	case Absent:
+		c.absent.Add(1)
 	default:
 		c.failed.Add(1)
 	}
@@ -333,7 +373,7 @@ func (fl *flight) progressNow() Progress {
 // ask for them. It returns when every byte is in the spool or the flight cannot go on. All connections have ended then.
 //
 // The first answer's connection to the source is counted already.
-func (fl *flight) transfer(first *connection, resp *origin.Response) (err error) {
+func (fl *flight) transfer(first *connection, resp *origin.Response, n *noter) (err error) {
 	defer func() {
 		if err != nil {
 			fl.fail(err) // readers need not wait for the connections to end
@@ -347,39 +387,63 @@ func (fl *flight) transfer(first *connection, resp *origin.Response) (err error)
 
 	g := newGrowth(fl)
 	defer g.stop()
-	var failures int // in a row, without a byte in between
-	var pause <-chan time.Time
+	var failures int             // in a row, of the last connection, without a byte in between
+	var refusals int             // in a row, of further connections
+	var pause <-chan time.Time   // before the flight asks again, having no connection
+	var further <-chan time.Time // before it asks for one more, having some
 	for {
 		select {
 		case <-fl.ctx.Done():
 			return context.Cause(fl.ctx)
 		case <-pause:
 			pause = nil
+		case <-further:
+			further = nil
 		case <-fl.kick:
 		case <-g.tick:
 			g.judge()
+		case <-n.tick:
+			n.write()
 		case c := <-fl.ended:
 			again, err := fl.settle(c)
 			if err != nil {
 				return err
 			}
-			if again {
+			if c.got > 0 {
+				failures = 0
+			}
+			if !again {
 				if c.got > 0 {
-					failures = 0
+					refusals = 0
 				}
-				failures++
-				if others := fl.connections(); others > 0 {
-					g.hold(others) // this one was too many
-				} else if failures > fl.f.o.Retries {
+				break
+			}
+			later := (*object.Retry)(nil)
+			refused := errors.As(c.err, &later)
+			if others := fl.connections(); others > 0 {
+				g.hold(others) // this one was too many
+				wait := min(fl.f.o.RetryPause<<min(refusals, 10), refusedPause)
+				if refusals++; refused {
+					wait = max(later.After, refusedPause)
+				}
+				further = time.After(wait)
+				break
+			}
+			if failures++; failures > fl.f.o.Retries {
+				return c.err
+			}
+			wait := fl.f.o.RetryPause << (failures - 1)
+			if refused {
+				if wait = later.After; wait == 0 || wait > fl.f.o.Patience {
 					return c.err
 				}
-				pause = time.After(fl.f.o.RetryPause << min(failures, 10))
 			}
+			pause = time.After(wait)
 		}
 		fl.mu.Lock()
 		done := fl.complete()
-		if !done && pause == nil {
-			fl.schedule(g.target)
+		if !done && (len(fl.conns) > 0 || pause == nil) {
+			fl.schedule(g.target, further == nil)
 		}
 		fl.mu.Unlock()
 		if done {
@@ -387,6 +451,10 @@ func (fl *flight) transfer(first *connection, resp *origin.Response) (err error)
 		}
 	}
 }
+
+// refusedPause is how long a flight makes do with the connections that it has, at most where one more failed, at least where the source
+// refused it without saying how long.
+const refusedPause = 10 * time.Second
 
 // connections is how many there are now.
 func (fl *flight) connections() int {
@@ -409,7 +477,7 @@ func (fl *flight) settle(c *connection) (again bool, err error) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.leave(c)
-	if fl.relay != nil && c.err == nil && fl.size >= 0 && c.pos >= fl.size {
+	if fl.relay != nil && c.err == nil && fl.size >= 0 && c.pos >= fl.size && (fl.relay.open || fl.size == 0) {
 		fl.relay.done = true
 	}
 	switch {
@@ -420,7 +488,7 @@ func (fl *flight) settle(c *connection) (again bool, err error) {
 		// hold on to.
 		fl.ranges = false
 		fl.bounds()
-		if len(fl.conns) == 0 {
+		if len(fl.conns) == 0 && !fl.lied {
 			return false, c.err
 		}
 		return false, nil
@@ -428,9 +496,6 @@ func (fl *flight) settle(c *connection) (again bool, err error) {
 		return false, c.err
 	case fl.head.Validator == "", fl.size < 0:
 		return false, c.err // nothing says that the rest would belong to the same object
-	}
-	if later := (*object.Retry)(nil); errors.As(c.err, &later) && len(fl.conns) == 0 && later.After > fl.f.o.Patience {
-		return false, c.err
 	}
 	return true, nil
 }
@@ -492,6 +557,9 @@ func (f *Filler) ask(ctx context.Context, source string, req origin.Request, req
 			done(nil)
 			return resp, nil
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		pause := f.o.RetryPause << try
 		var later *object.Retry
 		if errors.As(err, &later) {
@@ -510,6 +578,9 @@ func (f *Filler) ask(ctx context.Context, source string, req origin.Request, req
 			done(context.Cause(ctx))
 			return nil, context.Cause(ctx)
 		}
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // we gave it up: that says nothing about the source
 	}
 	done(err)
 	return nil, err

@@ -1,11 +1,13 @@
 package fill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cisternhq/cistern/internal/object"
@@ -29,6 +31,7 @@ type share struct {
 	conns   int
 	bytes   *rate.Limiter // nil: any
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	state   atomic.Int32 // of the breaker, a gobreaker.State: asking the breaker itself could change it
 	used    time.Time
 }
 
@@ -58,11 +61,11 @@ func (l *limits) share(source string) *share {
 		if l.o.BreakerFailures > 0 {
 			s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 				Timeout: l.o.BreakerPause,
-				IsExcluded: func(err error) bool {
-					return errors.Is(err, context.Canceled) || errors.Is(err, object.ErrShuttingDown)
-				},
+				// What we gave up ourselves says nothing about the source.
+				IsExcluded:  func(err error) bool { return err != nil && !errors.Is(err, object.ErrSourceDown) },
 				ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(l.o.BreakerFailures) },
 				OnStateChange: func(_ string, _, to gobreaker.State) {
+					s.state.Store(int32(to))
 					if l.o.OnBreaker != nil {
 						l.o.OnBreaker(source, to.String())
 					}
@@ -75,7 +78,8 @@ func (l *limits) share(source string) *share {
 	return s
 }
 
-// forget drops the shares that nothing runs on and that were used longest ago.
+// forget drops the shares that nothing runs on and that were used longest ago; those of sources that are left alone now only if there are
+// no others.
 func (l *limits) forget() {
 	var idle []string
 	for name, s := range l.sources {
@@ -83,7 +87,15 @@ func (l *limits) forget() {
 			idle = append(idle, name)
 		}
 	}
-	slices.SortFunc(idle, func(a, b string) int { return l.sources[a].used.Compare(l.sources[b].used) })
+	open := func(name string) int {
+		if gobreaker.State(l.sources[name].state.Load()) == gobreaker.StateOpen {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(idle, func(a, b string) int {
+		return cmp.Or(open(a)-open(b), l.sources[a].used.Compare(l.sources[b].used))
+	})
 	for _, name := range idle[:(len(idle)+1)/2] {
 		delete(l.sources, name)
 	}
@@ -217,10 +229,9 @@ func (l *limits) admit(source string) (done func(error), err error) {
 		}
 	}
 	return func(err error) {
-		if errors.Is(err, object.ErrSourceDown) || errors.Is(err, context.Canceled) || errors.Is(err, object.ErrShuttingDown) {
-			report(err)
-			return
+		if errors.Is(err, object.ErrNoSuchKey) || errors.Is(err, object.ErrSourceBad) || errors.Is(err, object.ErrSourceChanged) {
+			err = nil // it answered, be it badly
 		}
-		report(nil) // it answered, be it badly
+		report(err)
 	}, nil
 }

@@ -2,7 +2,7 @@ package fill
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -77,10 +77,13 @@ func (r *Reader) awaitHead(ctx context.Context) error {
 			if r.body, err = spool.Open(); err == nil {
 				return nil
 			}
-			if errors.Is(err, object.ErrDamaged) {
-				return object.ErrExists // it landed a moment ago: the store has the object, or knows that it has not
+			if failed := fl.failed(); failed != nil {
+				return failed // a moment ago, and the spool went with it
 			}
-			return err
+			if fl.hasLanded() {
+				return object.ErrExists // a moment ago: the store has the object, or knows that it has not
+			}
+			return fmt.Errorf("%w: %w", object.ErrStore, err)
 		}
 		select {
 		case <-progress:
@@ -88,6 +91,20 @@ func (r *Reader) awaitHead(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// failed returns why readers get no more; nil if they may.
+func (fl *flight) failed() error {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.err
+}
+
+// hasLanded reports whether the flight is over.
+func (fl *flight) hasLanded() bool {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.landed
 }
 
 // watch returns the channel that closes at the next progress; mu is held.
@@ -99,6 +116,9 @@ func (fl *flight) watch() <-chan struct{} {
 // Size waits until the size of the object is known and returns it, in bytes.
 func (r *Reader) Size(ctx context.Context) (int64, error) {
 	fl := r.fl
+	// Meanwhile it reads nothing, so that a window does not wait for it.
+	r.want(math.MaxInt64, math.MaxInt64, true)
+	defer r.want(0, 0, false)
 	for {
 		fl.mu.Lock()
 		size, err := fl.size, fl.err
@@ -122,19 +142,10 @@ func (r *Reader) WriteRange(ctx context.Context, w io.Writer, rng object.Range) 
 	if rng.Length < 0 {
 		end = math.MaxInt64
 	}
-	fl := r.fl
-	fl.mu.Lock()
-	r.reading, r.off, r.end = true, rng.Offset, end
-	fl.mu.Unlock()
-	defer func() {
-		fl.mu.Lock()
-		r.reading = false
-		fl.makeRoom()
-		fl.mu.Unlock()
-	}()
-	whole := rng.Offset == 0 && (rng.Length < 0 || rng.Length == r.meta.Size)
+	r.want(rng.Offset, end, true)
+	defer func() { r.want(end, end, false) }() // what comes next lies behind, most often
 	for off := rng.Offset; off < end; {
-		n, p, err := r.next(ctx, off, end, whole)
+		n, p, err := r.next(ctx, rng.Offset, off, end)
 		if err != nil {
 			return err
 		}
@@ -164,9 +175,17 @@ func (r *Reader) WriteRange(ctx context.Context, w io.Writer, rng object.Range) 
 	return nil
 }
 
-// next waits for bytes at off. It returns how many there are in the spool, or the bytes themselves where they go straight through;
+// want says what the reader is after; not reading, it may be after anything.
+func (r *Reader) want(off, end int64, reading bool) {
+	r.fl.mu.Lock()
+	defer r.fl.mu.Unlock()
+	r.off, r.end, r.reading = off, end, reading
+	r.fl.makeRoom()
+}
+
+// next waits for bytes at off, for a reader of what is between begin and end. It returns how many there are in the spool, or the bytes themselves where they go straight through;
 // 0 at the end of the object.
-func (r *Reader) next(ctx context.Context, off, end int64, whole bool) (n int64, p []byte, err error) {
+func (r *Reader) next(ctx context.Context, begin, off, end int64) (n int64, p []byte, err error) {
 	fl := r.fl
 	for {
 		fl.mu.Lock()
@@ -182,11 +201,15 @@ func (r *Reader) next(ctx context.Context, off, end int64, whole bool) (n int64,
 			return 0, nil, nil
 		}
 		limit := end
+		whole := begin == 0 && (fl.size < 0 || end >= fl.size)
 		if whole && !fl.verified && len(fl.head.Claims) > 0 {
 			// Up to here it may go out; the rest waits for the verdict.
 			seen := fl.size
 			if seen < 0 {
 				seen = fl.have.missing(off)
+				if fl.relay != nil {
+					seen = max(seen, fl.relay.hi())
+				}
 			}
 			limit = min(limit, max(seen-holdBack, 0))
 		}
@@ -199,8 +222,8 @@ func (r *Reader) next(ctx context.Context, off, end int64, whole bool) (n int64,
 				fl.mu.Unlock()
 				return int64(len(p)), p, nil
 			}
-			if fl.relay != nil && (fl.verified || fl.relay.open && off < fl.relay.lo) {
-				err := fl.relayErr // it went by, and nothing kept it
+			if fl.gone(off) {
+				err := fl.relayErr
 				fl.mu.Unlock()
 				return 0, nil, err
 			}

@@ -1,8 +1,13 @@
 package fill
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/sony/gobreaker/v2"
 )
 
 // Outcome is how a flight ended.
@@ -37,37 +42,80 @@ type Report struct {
 	Err         error // why it is not stored; nil if it is
 }
 
-// Stats are a filler's counters since it was made. Started = Completed + Failed + the flights in the air.
+// Stats are a filler's counters since it was made. Started = Completed + Absent + Failed + the flights in the air.
 type Stats struct {
-	Started, Completed, Failed  int64 // flights; completed ones left the object in the store
+	Started   int64 // flights
+	Completed int64 // left the object in the store, or found it there
+	Absent    int64 // the source has no such object: nothing is wrong with either
+	Failed    int64 // ended in any other way
+
+	Mismatched, Unstored, Throttled int64 // flights, counted among the failed ones
+
 	Coalesced                   int64 // readers that joined a flight in the air
 	OriginBytes, OriginRequests int64
-	Mismatched, Unstored        int64 // flights, counted among the failed ones
-	Throttled                   int64
-	InFlight                    int
-	Queued                      int
-	Connections                 int
+
+	InFlight    int
+	Queued      int
+	Connections int
+
+	// Breakers are the sources that are left alone now or on probation, in order of their names; at most [MaxBreakers] of NotClosed.
+	Breakers  []Breaker
+	NotClosed int
+}
+
+// MaxBreakers bounds the sources that [Stats] names.
+const MaxBreakers = 100
+
+// Breaker is a source whose breaker is not closed.
+type Breaker struct {
+	// Source is scheme, host and port.
+	Source string
+	// HalfOpen: the next request to the source decides. Otherwise the breaker is open, and the source is left alone.
+	HalfOpen bool
 }
 
 type counters struct {
-	started, completed, failed, coalesced, originBytes, originRequests, mismatched, unstored, throttled atomic.Int64
+	started, completed, absent, failed, coalesced, originBytes, originRequests, mismatched, unstored, throttled atomic.Int64
 }
 
 // Stats returns the counters as they are now.
 func (f *Filler) Stats() Stats {
 	f.mu.Lock()
-	inFlight := len(f.flights)
+	inFlight := len(f.air)
 	f.mu.Unlock()
 	f.limits.mu.Lock()
 	queued, conns := len(f.limits.queue), f.limits.total
 	f.limits.mu.Unlock()
+	breakers := f.limits.breakers()
 	c := &f.stats
 	return Stats{
-		Started: c.started.Load(), Completed: c.completed.Load(), Failed: c.failed.Load(), Coalesced: c.coalesced.Load(),
+		Breakers: breakers[:min(len(breakers), MaxBreakers)], NotClosed: len(breakers),
+		Started: c.started.Load(), Completed: c.completed.Load(), Absent: c.absent.Load(), Failed: c.failed.Load(), Coalesced: c.coalesced.Load(),
 		OriginBytes: c.originBytes.Load(), OriginRequests: c.originRequests.Load(),
 		Mismatched: c.mismatched.Load(), Unstored: c.unstored.Load(), Throttled: c.throttled.Load(),
 		InFlight: inFlight, Queued: queued, Connections: conns,
 	}
+}
+
+// breakers returns the sources whose breakers are not closed, in order of their names.
+func (l *limits) breakers() []Breaker {
+	l.mu.Lock()
+	shares := make(map[string]*share, len(l.sources))
+	for name, s := range l.sources {
+		if s.breaker != nil {
+			shares[name] = s
+		}
+	}
+	l.mu.Unlock()
+	// Asking for a state may change it, which calls OnBreaker: not with the lock held.
+	var list []Breaker
+	for name, s := range shares {
+		if state := s.breaker.State(); state != gobreaker.StateClosed {
+			list = append(list, Breaker{Source: name, HalfOpen: state == gobreaker.StateHalfOpen})
+		}
+	}
+	slices.SortFunc(list, func(a, b Breaker) int { return cmp.Compare(a.Source, b.Source) })
+	return list
 }
 
 // Progress is a flight in the air.
@@ -86,10 +134,7 @@ type Progress struct {
 // Flights returns the flights in the air, in no order.
 func (f *Filler) Flights() []Progress {
 	f.mu.Lock()
-	flights := make([]*flight, 0, len(f.flights))
-	for _, fl := range f.flights {
-		flights = append(flights, fl)
-	}
+	flights := slices.Collect(maps.Keys(f.air))
 	f.mu.Unlock()
 	list := make([]Progress, 0, len(flights))
 	for _, fl := range flights {

@@ -24,7 +24,7 @@ func (fl *flight) bounds() {
 		if fl.size >= 0 {
 			c.end = min(c.end, fl.size)
 		}
-		if !fl.ranges {
+		if !fl.ranges || fl.relay != nil {
 			continue
 		}
 		for d := range fl.conns {
@@ -51,17 +51,23 @@ func (c *connection) front() int64 {
 	return c.pos
 }
 
-// schedule launches connections for what readers wait for, and for as much more as target allows; mu is held. It keeps at least one.
-func (fl *flight) schedule(target int) {
+// schedule launches a connection if there is none, and, with further, more of them for what readers wait for and for as much more as
+// target allows; mu is held.
+func (fl *flight) schedule(target int, further bool) {
 	needs := fl.needs()
 	if len(fl.conns) == 0 {
 		from := fl.have.missing(0)
-		if len(needs) > 0 {
+		switch {
+		case fl.relay != nil && fl.relay.open:
+			from = fl.relay.hi() // it answered less than it was asked for
+		case fl.relay != nil:
+			from = fl.lowest()
+		case len(needs) > 0:
 			from = needs[0]
 		}
 		fl.launchAt(from)
 	}
-	if !fl.ranges || fl.relay != nil {
+	if !further || !fl.ranges || fl.relay != nil {
 		return
 	}
 	for _, need := range needs {
@@ -135,14 +141,19 @@ func (fl *flight) launchAt(from int64) {
 		return
 	}
 	to := fl.size
+	if fl.relay == nil {
+		to = fl.have.next(from, to)
+	}
 	if fl.ranges && fl.relay == nil {
 		to = min(to, (from/fl.f.o.SegmentSize+1)*fl.f.o.SegmentSize)
-		to = fl.have.next(from, to)
 		for c := range fl.conns {
 			if c.pos > from {
-				to = min(to, c.pos)
+				to = min(to, c.front())
 			}
 		}
+	}
+	if to <= from {
+		return // somebody is writing it at this moment
 	}
 	fl.launch(fl.newConnection(from, to), nil)
 }
@@ -165,20 +176,15 @@ func (fl *flight) hole() (int64, bool) {
 			if owner == nil {
 				return off, true
 			}
-			// The owner reads on from here; whoever helps begins a segment further on.
-			next := (off/seg + 1) * seg
-			if owner.pos >= next-seg && next < owner.end && next-owner.pos < seg/2 {
-				next += seg // the owner is nearly there
+			// The owner reads on; whoever helps begins a segment further on, or two if the owner is nearly there.
+			next := (max(off, owner.pos)/seg + 1) * seg
+			if next-owner.pos < seg/2 {
+				next += seg
 			}
-			if next < owner.end && next < fl.size && owner.reach > next {
-				if m := fl.have.missing(next); m == next {
-					return next, true
-				}
+			if next < owner.end && next < fl.size && fl.have.missing(next) == next {
+				return next, true
 			}
-			off = max(next, min(owner.end, fl.size))
-			if next < owner.end {
-				off = next
-			}
+			off = min(max(next, off+1), max(owner.end, off+1))
 		}
 	}
 	return 0, false

@@ -82,15 +82,18 @@ func (h *hasher) arrived(off int64, p []byte, body io.ReaderAt, arrivedTo func(i
 	if off == h.front {
 		h.write(p)
 	}
-	return h.readBack(body, arrivedTo(h.front), buf)
+	return h.readBack(body, min(arrivedTo(h.front), h.front+readBackMax), buf)
 }
 
-// follow hashes p if it lies at the front, as arrived does, where nothing can be read back.
+// readBackMax is how much is hashed at once beside a connection, in bytes: after a resume the front may be far behind.
+const readBackMax = 4 << 20
+
+// follow hashes what p, the bytes from off on, has of the front: of a stream that comes in order and is not kept.
 func (h *hasher) follow(off int64, p []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if off == h.front {
-		h.write(p)
+	if off <= h.front && h.front < off+int64(len(p)) {
+		h.write(p[h.front-off:])
 	}
 }
 
@@ -111,6 +114,13 @@ func (h *hasher) readBack(body io.ReaderAt, to int64, buf []byte) error {
 		h.write(buf[:n])
 	}
 	return nil
+}
+
+// hashed returns how much has been hashed, from the beginning on.
+func (h *hasher) hashed() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.front
 }
 
 // check compares the digests with what the source claimed. The names of the claims that held are returned; a claim that does not
