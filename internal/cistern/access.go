@@ -2,6 +2,8 @@ package cistern
 
 import (
 	"slices"
+
+	"github.com/cisternhq/cistern/internal/store"
 )
 
 // Caller is who asks, as a dialect found out. The zero value is anonymous.
@@ -14,6 +16,9 @@ type Caller struct {
 
 // Anonymous reports whether nobody signed.
 func (c Caller) Anonymous() bool { return c.Owner == "" && !c.Operator }
+
+// owns reports whether everything about b is c's business: it is the owner or the operator.
+func (c Caller) owns(b store.Bucket) bool { return c.Operator || !c.Anonymous() && c.Owner == b.Owner }
 
 // right is what an operation needs on a bucket.
 type right int

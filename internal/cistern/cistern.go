@@ -39,7 +39,7 @@ func (s *Server) open(ctx context.Context, c Caller, bucket string, need right) 
 	if err != nil {
 		return store.Bucket{}, err
 	}
-	if c.Operator || !c.Anonymous() && c.Owner == b.Owner {
+	if c.owns(b) {
 		return b, nil
 	}
 	if need == owner {

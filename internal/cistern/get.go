@@ -27,6 +27,9 @@ type Object struct {
 	// Meta describes it. Size is -1 while a source has not said it: see Sized. Digest and Filled are set for stored objects.
 	Meta   object.Meta
 	Status Status
+	// Owned: the caller is the bucket's owner or the operator, who may see where the object came from (Meta.Filled). Others may not: it tells of
+	// the source what its owner did not publish.
+	Owned bool
 
 	conditions object.Conditions
 	stored     *store.Object // of these three one at most is not nil
@@ -43,7 +46,7 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 	for {
 		o, err := s.store.Open(ctx, b, key)
 		if err == nil {
-			return &Object{Meta: o.Meta, Status: Status{Hit: true}, conditions: q.Conditions, stored: o}, nil
+			return &Object{Meta: o.Meta, Status: Status{Hit: true}, Owned: c.owns(b), conditions: q.Conditions, stored: o}, nil
 		}
 		want, err := s.miss(ctx, b, key, q, err)
 		if err != nil {
@@ -57,7 +60,7 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 			return nil, err
 		}
 		return &Object{
-			Meta: r.Meta(), conditions: q.Conditions, reader: r,
+			Meta: r.Meta(), Owned: c.owns(b), conditions: q.Conditions, reader: r,
 			Status: Status{Hit: r.Complete(), FwdStatus: r.Status(), Stored: true, Collapsed: r.Coalesced(), FirstByte: r.FirstByte()},
 		}, nil
 	}
@@ -71,7 +74,7 @@ func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read)
 	}
 	m, err := s.store.Stat(ctx, b, key)
 	if err == nil {
-		return &Object{Meta: m, Status: Status{Hit: true}, conditions: q.Conditions}, nil
+		return &Object{Meta: m, Status: Status{Hit: true}, Owned: c.owns(b), conditions: q.Conditions}, nil
 	}
 	want, err := s.miss(ctx, b, key, q, err)
 	if err != nil {
@@ -82,7 +85,7 @@ func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read)
 	if err != nil {
 		return nil, err
 	}
-	return &Object{Meta: m, Status: Status{FwdStatus: 200, FirstByte: time.Since(begin)}, conditions: q.Conditions}, nil
+	return &Object{Meta: m, Status: Status{FwdStatus: 200, FirstByte: time.Since(begin)}, Owned: c.owns(b), conditions: q.Conditions}, nil
 }
 
 // miss decides what the store's answer means: only "no such key" leads to the source, and only in a bucket that has one.

@@ -124,6 +124,8 @@ type request struct {
 	params params
 	caller cistern.Caller
 	signed bool
+	// link: the signature is in the query, so that whoever was given the link may be asking.
+	link bool
 	// operation is what the request turned out to ask for.
 	operation string
 	// body is the request's body with its stall limit.

@@ -43,7 +43,7 @@ func (a *API) authenticate(r *request, path, query string) error {
 		return fail(http.StatusForbidden, "permission_denied", "Links may not be signed for longer than %v.", a.o.MaxPresign)
 	}
 	r.caller = cistern.Caller{Owner: owner, Operator: operator}
-	r.signed = true
+	r.signed, r.link = true, c.Presigned
 	return nil
 }
 

@@ -30,7 +30,13 @@ func (a *API) getObject(w *answer, r *request) error {
 			return err
 		}
 	}
-	return a.read(w, r, &over, a.core.Get)
+	err := a.read(w, r, &over, a.core.Get)
+	if !w.wrote && (errors.Is(err, object.ErrSourceChanged) || errors.Is(err, object.ErrSuperseded)) {
+		// The object changed under the fill, and no byte of the old one went out: begin again, once.
+		w.reset(r.id)
+		err = a.read(w, r, &over, a.core.Get)
+	}
+	return err
 }
 
 // headObject answers HEAD O (QingStor API, "HEAD Object") with the head that GET would have.
@@ -91,6 +97,9 @@ func (a *API) read(w *answer, r *request, over *service.GetObjectInput,
 	}
 
 	objectHeaders(h, &o.Meta)
+	if o.Owned && o.Status.Hit && !r.link {
+		provenanceHeaders(h, &o.Meta)
+	}
 	override(h, over)
 	w.prompt = !o.Status.Hit // bytes go on as the source sends them
 	switch len(parts) {
