@@ -52,7 +52,11 @@ func (n *Node) filled(r fill.Report) {
 		slog.Int64("readers", r.Readers),
 	}
 	if r.Err != nil {
-		attrs = append(attrs, slog.String("error", r.Err.Error()))
+		name := "error"
+		if level == slog.LevelInfo {
+			name = "reason" // nothing went wrong: the source has none, or a client was faster
+		}
+		attrs = append(attrs, slog.String(name, r.Err.Error()))
 	}
 	n.log.LogAttrs(context.Background(), level, "fill", attrs...)
 }
@@ -65,8 +69,13 @@ func (n *Node) breaker(source, state string) {
 // snapshot is what the metrics show of the fills.
 func (n *Node) snapshot() telemetry.Snapshot {
 	s := n.filler.Stats()
+	breakers := make([]telemetry.Breaker, len(s.Breakers))
+	for i, b := range s.Breakers {
+		breakers[i] = telemetry.Breaker(b)
+	}
 	return telemetry.Snapshot{
-		Started: s.Started, Completed: s.Completed, Failed: s.Failed, Coalesced: s.Coalesced,
+		Breakers: breakers, NotClosed: int64(s.NotClosed),
+		Started: s.Started, Completed: s.Completed, Absent: s.Absent, Failed: s.Failed, Coalesced: s.Coalesced,
 		Mismatched: s.Mismatched, Unstored: s.Unstored, Throttled: s.Throttled,
 		OriginBytes: s.OriginBytes, OriginRequests: s.OriginRequests,
 		InFlight: int64(s.InFlight), Queued: int64(s.Queued), Connections: int64(s.Connections),

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,11 +152,21 @@ func (n *Node) ready(w http.ResponseWriter, r *http.Request) error {
 
 func (n *Node) fills(w http.ResponseWriter, r *http.Request) error {
 	flights := n.filler.Flights()
-	if flights == nil {
-		flights = []fill.Progress{}
+	slices.SortFunc(flights, func(a, b fill.Progress) int { return a.Started.Compare(b.Started) })
+	now := time.Now()
+	list := make([]flying, len(flights))
+	for i, p := range flights {
+		list[i] = flying{p, now.Sub(p.Started).Seconds()}
 	}
-	writeJSON(w, r, http.StatusOK, flights)
+	writeJSON(w, r, http.StatusOK, list)
 	return nil
+}
+
+// flying is a fill as /-/fills describes it, the oldest first.
+type flying struct {
+	fill.Progress
+	// Age is how long it has run, in seconds by the server's clock.
+	Age float64 `json:"age"`
 }
 
 // shown is a key as /-/keys describes it.

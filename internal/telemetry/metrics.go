@@ -1,8 +1,8 @@
 // Package telemetry tells operators what a server does: its log, its Prometheus metrics.
 //
 // It holds no global state: each server has its own registry. It knows nothing of buckets, keys or clients, and nothing that a
-// client or a source can choose ever becomes the value of a label. The other packages do not know it; they give numbers
-// when asked, or call a function that they were given.
+// client or a source can choose ever becomes the value of a label, but for the names of the few sources that are in trouble now. The
+// other packages do not know it; they give numbers when asked, or call a function that they were given.
 package telemetry
 
 import (

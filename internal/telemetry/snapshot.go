@@ -4,12 +4,26 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Snapshot is what the fills of a server come to at one moment. The first ones only ever grow.
 type Snapshot struct {
-	Started, Completed, Failed, Coalesced int64
-	Mismatched, Unstored, Throttled       int64 // fills, counted among the failed ones
-	OriginBytes, OriginRequests           int64 // bytes received from sources, requests sent to them
+	Started, Completed, Absent, Failed, Coalesced int64
+	Mismatched, Unstored, Throttled               int64 // fills, counted among the failed ones
+	OriginBytes, OriginRequests                   int64 // bytes received from sources, requests sent to them
 
 	InFlight, Queued, Connections int64 // now
+
+	// Breakers are some of the sources whose breakers are not closed now; NotClosed is how many there are. The first maxBreakers
+	// are shown by name.
+	Breakers  []Breaker
+	NotClosed int64
 }
+
+// Breaker is a source that is left alone (open), or whose next answer decides (half-open).
+type Breaker struct {
+	Source   string // scheme, host and port, in ASCII; no two are the same
+	HalfOpen bool
+}
+
+// maxBreakers bounds the values of the one label that bucket owners choose.
+const maxBreakers = 100
 
 // Watch makes each scrape call read, which must be quick and safe for concurrent use. It is called once for a server:
 // a second call panics.
@@ -17,18 +31,25 @@ func (m *Metrics) Watch(read func() Snapshot) {
 	m.reg.MustRegister(&watcher{read: read, rows: []row{
 		{desc("cistern_fills_started_total", "Fills begun."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Started }},
 		{desc("cistern_fills_completed_total", "Fills whose object is in the store."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Completed }},
-		{desc("cistern_fills_failed_total", "Fills that ended without an object."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Failed }},
+		{desc("cistern_fills_absent_total", "Fills that ended because the source has no such object."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Absent }},
+		{desc("cistern_fills_failed_total", "Fills that ended without an object, though the source did not say that it has none."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Failed }},
 		{desc("cistern_fills_coalesced_total", "Reads that joined a running fill."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Coalesced }},
 		{desc("cistern_fills_mismatched_total", "Fills whose bytes were not what the source's digest says."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Mismatched }},
 		{desc("cistern_fills_unstored_total", "Fills that reached their readers and could not be stored."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Unstored }},
 		{desc("cistern_fills_throttled_total", "Fills refused because no connection was free."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Throttled }},
 		{desc("cistern_origin_received_bytes_total", "Bytes of objects received from sources."), prometheus.CounterValue, func(s Snapshot) int64 { return s.OriginBytes }},
 		{desc("cistern_origin_requests_total", "Requests sent to sources."), prometheus.CounterValue, func(s Snapshot) int64 { return s.OriginRequests }},
+		{desc("cistern_breakers_not_closed", "Sources that are left alone, or on probation, because they failed."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.NotClosed }},
 		{desc("cistern_fills_in_flight", "Fills running now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.InFlight }},
 		{desc("cistern_fills_queued", "Fills that wait for a connection now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Queued }},
 		{desc("cistern_origin_connections", "Connections to sources that fills use now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Connections }},
 	}})
 }
+
+// breakerState has a source as its label, so it has rows only while sources are in trouble, and not more than maxBreakers.
+var breakerState = prometheus.NewDesc("cistern_breaker_state",
+	"2 for a source that is left alone (breaker open), 1 for one whose next answer decides (half-open). Other sources have no row; at most 100 are shown.",
+	[]string{"source"}, nil)
 
 func desc(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 
@@ -50,11 +71,19 @@ func (w *watcher) Describe(to chan<- *prometheus.Desc) {
 	for _, r := range w.rows {
 		to <- r.desc
 	}
+	to <- breakerState
 }
 
 func (w *watcher) Collect(to chan<- prometheus.Metric) {
 	s := w.read()
 	for _, r := range w.rows {
 		to <- prometheus.MustNewConstMetric(r.desc, r.kind, float64(r.of(s)))
+	}
+	for _, b := range s.Breakers[:min(len(s.Breakers), maxBreakers)] {
+		state := 2.0
+		if b.HalfOpen {
+			state = 1
+		}
+		to <- prometheus.MustNewConstMetric(breakerState, prometheus.GaugeValue, state, b.Source)
 	}
 }

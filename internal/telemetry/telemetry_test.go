@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -66,22 +67,52 @@ func TestFillsAreCounted(t *testing.T) {
 	m.Watch(func() telemetry.Snapshot { return s })
 	m.Fill(telemetry.Fill{Outcome: "stored", FirstByte: time.Millisecond, Duration: 2 * time.Hour})
 	m.Fill(telemetry.Fill{Outcome: "failed", Duration: time.Second})
-	s = telemetry.Snapshot{Started: 6, Completed: 1, Failed: 2, Coalesced: 99, OriginBytes: 1 << 40, OriginRequests: 5, Unstored: 1, Queued: 4, InFlight: 3}
+	s = telemetry.Snapshot{Started: 7, Completed: 1, Absent: 1, Failed: 2, Mismatched: 1, Throttled: 2, Coalesced: 99, OriginBytes: 1 << 40, OriginRequests: 5, Unstored: 1, Queued: 4, InFlight: 3}
 	want(t, scrape(t, m),
 		`cistern_fill_outcomes_total{outcome="stored"} 1`,
 		`cistern_fill_outcomes_total{outcome="failed"} 1`,
 		`cistern_fill_duration_seconds_bucket{outcome="stored",le="3600"} 0`,
 		`cistern_fill_duration_seconds_bucket{outcome="stored",le="7200"} 1`,
 		`cistern_origin_requests_total 5`,
-		`cistern_fills_started_total 6`,
+		`cistern_fills_started_total 7`,
 		`cistern_fills_completed_total 1`,
 		`cistern_fills_failed_total 2`,
+		`cistern_fills_absent_total 1`,
+		`cistern_fills_mismatched_total 1`,
+		`cistern_fills_throttled_total 2`,
+		`cistern_breakers_not_closed 0`,
 		`cistern_fills_coalesced_total 99`,
 		`cistern_origin_received_bytes_total 1.099511627776e+12`,
 		`cistern_fills_in_flight 3`,
 		`cistern_fills_queued 4`,
 		`cistern_fills_unstored_total 1`,
 	)
+}
+
+// Sources are named only while they are in trouble, and never more than a hundred of them.
+func TestBreakersAreBounded(t *testing.T) {
+	m := telemetry.New("")
+	var s telemetry.Snapshot
+	m.Watch(func() telemetry.Snapshot { return s })
+	if text := scrape(t, m); strings.Contains(text, "cistern_breaker_state{") {
+		t.Error("the scrape names a source though none is in trouble")
+	}
+	s.Breakers = []telemetry.Breaker{{Source: "http://a.example"}, {Source: "http://[::1]:8080", HalfOpen: true}}
+	s.NotClosed = 2
+	want(t, scrape(t, m),
+		`cistern_breaker_state{source="http://a.example"} 2`,
+		`cistern_breaker_state{source="http://[::1]:8080"} 1`,
+		`cistern_breakers_not_closed 2`,
+	)
+	for i := range 500 {
+		s.Breakers = append(s.Breakers, telemetry.Breaker{Source: fmt.Sprintf("http://%d.example", i)})
+	}
+	s.NotClosed = 502
+	text := scrape(t, m)
+	want(t, text, `cistern_breakers_not_closed 502`)
+	if n := strings.Count(text, "\ncistern_breaker_state{"); n != 100 {
+		t.Errorf("%d sources are named, want 100", n)
+	}
 }
 
 // Two servers in one process must not see each other's numbers.
