@@ -17,7 +17,7 @@ func newCat() *cobra.Command {
 		Use:   "cat qs://BUCKET/KEY...",
 		Short: "Write objects to standard output",
 		Long: `Write objects to standard output while they arrive. A body that breaks off is an error (exit code 1), whatever was written
-before.`,
+before. A server that says when to come back (429 or 503 with Retry-After, up to a minute) is asked again, three times at most.`,
 		Example: `  cistern cat qs://demo/a.txt
   cistern cat --range 0-1023 qs://demo/big.iso | xxd`,
 		Args: args(1, -1),
@@ -53,7 +53,10 @@ before.`,
 
 // download writes an object's body to w, shows how far it got, and checks that all of it came.
 func download(ctx context.Context, b *service.Bucket, key string, in *service.GetObjectInput, w io.Writer, shown *bar) (int64, error) {
-	out, err := b.GetObjectWithContext(ctx, key, in)
+	r, out, err := b.GetObjectRequest(key, in)
+	if err == nil {
+		err = sendPatiently(ctx, r)
+	}
 	if err != nil {
 		return 0, err
 	}

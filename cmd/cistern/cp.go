@@ -32,6 +32,7 @@ with all below it. A file appears under its name only when it is complete. A key
 "a//b", is reported and left out: nothing is ever written outside of the target. So is a key like "dir" beside "dir/child",
 because a file and a folder cannot share a name.
 
+A server that says when to come back (429 or 503 with Retry-After, up to a minute) is asked again for an object, three times at most.
 After one object failed the others are still copied; the exit code is 3 then.`,
 		Example: `  cistern cp a.txt qs://demo/docs/
   cistern cp qs://demo/a.txt .

@@ -120,8 +120,10 @@ func newKeyRemove() *cobra.Command {
 
 // admin sends a signed request to one of the server's own paths, and reads the JSON of the answer into out.
 func (cl *client) admin(ctx context.Context, method, path string, in, out any) error {
-	if err := cl.open(); err != nil {
-		return err
+	if cl.svc == nil {
+		if err := cl.open(); err != nil {
+			return err
+		}
 	}
 	if cl.cfg.AccessKeyID == "" {
 		return usagef("set QINGSTOR_ACCESS_KEY_ID and QINGSTOR_SECRET_ACCESS_KEY to the operator's key")

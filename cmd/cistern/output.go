@@ -24,6 +24,37 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// fitted is printable, cut in its middle to at most columns of a terminal: the two ends of a key say most.
+func fitted(s string, columns int) string {
+	runes := []rune(printable(s))
+	total := 0
+	for _, r := range runes {
+		total += cells(r)
+	}
+	if total <= columns {
+		return string(runes)
+	}
+	if columns < 2 {
+		return ""
+	}
+	head, tail := 0, len(runes)
+	for room := (columns - 2) / 2; head < tail && cells(runes[head]) <= room; head++ {
+		room -= cells(runes[head])
+	}
+	for room := (columns - 1) / 2; tail > head && cells(runes[tail-1]) <= room; tail-- {
+		room -= cells(runes[tail-1])
+	}
+	return string(runes[:head]) + "…" + string(runes[tail:])
+}
+
+// cells is how many columns of a terminal r takes at most. Terminals do not agree, and a line that is short is better than one that wraps.
+func cells(r rune) int {
+	if r < 0x300 {
+		return 1
+	}
+	return 2
+}
+
 // formatTime writes a time for people and scripts alike; it is always UTC.
 func formatTime(t time.Time) string {
 	if t.IsZero() {

@@ -37,7 +37,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
-		newServe(), newMirror(), newBucket(), newKey(),
+		newServe(), newMirror(), newBucket(), newKey(), newFills(),
 		newList(), newCopy(), newCat(), newRemove(), newStat(), newPresign(), newVersion(),
 	)
 	group(root)

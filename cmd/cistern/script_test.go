@@ -36,9 +36,14 @@ var update = flag.Bool("update", false, "rewrite what the scripts compare with")
 //	server start [FLAG...]   run "cistern serve" on a free port until the script or "server stop" ends it; sets URL, and
 //	                         what the first start prints to be exported
 //	server stop|kill         end it with SIGTERM, which must give exit code 0, or at once
+//	server interrupted       end it with two SIGTERMs, the second one as soon as the log says that it has seen the first
 //	server log TEXT          check that a line of its log holds TEXT
+//	server await TEXT        wait for one that does
 //	site [-slow] KEY=SIZE... run a source with these objects; sets SITE
 //	asked KEY N              check that the source got N requests for KEY
+//	canned DIR               run a source that answers a request for /KEY with the bytes of the file DIR/KEY, or with those of
+//	                         DIR/KEY.range if a range is asked for; "/" in the key is "," in the name, $AT in the file the source's
+//	                         host and port; sets CANNED
 //	broken                   run a source that closes every connection in the middle of the body; sets BROKEN
 //	fetch [-i] [-f] [-r RANGE] URL
 //	                         a small curl: the body, with -i status and headers before it; with -f a status of 400 and above fails
@@ -59,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"site":   siteCommand,
 			"asked":  askedCommand,
 			"broken": brokenCommand,
+			"canned": cannedCommand,
 		},
 	})
 }
@@ -68,8 +74,25 @@ type process struct {
 	cmd *exec.Cmd
 	wg  sync.WaitGroup // the goroutine that reads the log
 
-	mu  sync.Mutex // guards log
-	log []string
+	mu   sync.Mutex // guards log
+	more *sync.Cond // told of each line, and of the end
+	log  []string
+	over bool // the log has ended
+}
+
+// await waits for a line of the log that holds text, and reports whether there was one.
+func (p *process) await(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if slices.ContainsFunc(p.log, func(l string) bool { return strings.Contains(l, text) }) {
+			return true
+		}
+		if p.over {
+			return false
+		}
+		p.more.Wait()
+	}
 }
 
 var (
@@ -80,7 +103,7 @@ var (
 
 func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: server start|stop|kill|log")
+		ts.Fatalf("usage: server start|stop|kill|interrupted|log|await")
 	}
 	processMu.Lock()
 	p := processes[ts]
@@ -104,6 +127,23 @@ func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
 		if args[0] == "stop" && err != nil {
 			ts.Fatalf("the server ended with %v\n%s", err, strings.Join(p.log, "\n"))
 		}
+	case "interrupted":
+		ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
+		if !p.await(`"msg":"shutting down"`) {
+			ts.Fatalf("the server's log does not say that it is shutting down")
+		}
+		ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
+		_ = p.wait() // the state says more than the error
+		processMu.Lock()
+		delete(processes, ts)
+		processMu.Unlock()
+		if by := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !by.Signaled() || by.Signal() != syscall.SIGTERM {
+			ts.Fatalf("the server ended with %v, want it ended by the second SIGTERM\n%s", p.cmd.ProcessState, strings.Join(p.log, "\n"))
+		}
+	case "await":
+		if !p.await(args[1]) {
+			ts.Fatalf("the server ended, and no line of its log holds %q:\n%s", args[1], strings.Join(p.log, "\n"))
+		}
 	case "log":
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -121,6 +161,7 @@ func startServer(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	defer out.Close()
 	p := &process{cmd: exec.Command(path, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-format", "json"}, args...)...)}
+	p.more = sync.NewCond(&p.mu)
 	p.cmd.Dir = ts.Getenv("WORK")
 	p.cmd.Stdout = out
 	for _, name := range []string{"PATH", "HOME", "WORK", "NO_PROXY", "GORACE", "CISTERN_ACCESS_KEY_ID", "CISTERN_SECRET_ACCESS_KEY", "CISTERN_MIRROR", "GOCOVERDIR"} {
@@ -175,11 +216,18 @@ func binDir(ts *testscript.TestScript) string {
 // read collects the log, and sends the address once the server listens.
 func (p *process) read(r io.Reader, url chan<- string) {
 	defer close(url)
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.over = true
+		p.more.Broadcast()
+	}()
 	sent := false
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		p.mu.Lock()
 		p.log = append(p.log, lines.Text())
+		p.more.Broadcast()
 		p.mu.Unlock()
 		var line struct{ Msg, URL string }
 		if !sent && json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
@@ -238,6 +286,34 @@ func brokenCommand(ts *testscript.TestScript, _ bool, _ []string) {
 		}
 	})
 	ts.Setenv("BROKEN", o.URL())
+}
+
+func cannedCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: canned DIR")
+	}
+	dir := ts.MkAbs(args[0])
+	o := cisterntest.NewOrigin(&scriptTB{ts: ts}, func(c *cisterntest.Conn) {
+		for {
+			r, ok := c.ReadHead()
+			if !ok {
+				return
+			}
+			key, _, _ := strings.Cut(strings.TrimPrefix(r.Target, "/"), "?")
+			name := filepath.Join(dir, strings.ReplaceAll(key, "/", ","))
+			if r.Header.Get("Range") != "" {
+				name += ".range"
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				text = []byte("HTTP/1.1 404 Not Found\nContent-Length: 0\n\n")
+			}
+			// The head as HTTP wants it, and the body as it stands, without the end of its last line.
+			head, body, _ := strings.Cut(strings.ReplaceAll(string(text), "$AT", c.LocalAddr().String()), "\n\n")
+			c.Send(strings.ReplaceAll(head, "\n", "\r\n") + "\r\n\r\n" + strings.TrimSuffix(body, "\n"))
+		}
+	})
+	ts.Setenv("CANNED", o.URL())
 }
 
 // scriptTB lets a script own what a test owns elsewhere. It has the methods that those use.

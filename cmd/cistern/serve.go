@@ -67,7 +67,8 @@ CISTERN_LOG_LEVEL and log_level. A flag wins over the environment, the environme
 are separated by blanks; in the file they are a list, and mirror may be a mapping of buckets to URLs.
 CISTERN_ACCESS_KEY_ID and CISTERN_SECRET_ACCESS_KEY, when set, are the operator's key instead of the one that is kept.
 
-GET /-/healthz says that the process lives, /-/readyz that it serves, /-/metrics is for Prometheus. Once it serves, the log has a line
+GET /-/healthz says that the process lives, /-/readyz that it serves, /-/metrics is for Prometheus and names sources that are in
+trouble; "cistern fills" shows what is being fetched. Once it serves, the log has a line
 "listening" whose "url" says where, also for --listen 127.0.0.1:0.
 
 The first SIGTERM or SIGINT ends it: nothing new is accepted, what runs may finish within --grace and is aborted after that, which

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +21,32 @@ type described struct {
 	Modified     string            `json:"modified,omitempty"`
 	StorageClass string            `json:"storage_class,omitempty"`
 	Meta         map[string]string `json:"meta,omitempty"`
+	CRC64NVME    string            `json:"crc64nvme,omitempty"` // Base64
+	MD5          string            `json:"md5,omitempty"`       // hex
+	Filled       *filled           `json:"filled,omitempty"`
+}
+
+// filled is where an object came from, as a Cistern server tells the bucket's owner and the operator.
+type filled struct {
+	URL      string   `json:"url"`
+	ETag     string   `json:"etag,omitempty"`
+	Modified string   `json:"modified,omitempty"`
+	Verified []string `json:"verified,omitempty"`
+	At       string   `json:"at"`
+}
+
+// provenance reads what no field of the API holds.
+func (d *described) provenance(h http.Header) {
+	d.CRC64NVME, d.MD5 = h.Get("Cistern-Crc64nvme"), h.Get("Cistern-Md5")
+	if h.Get("Cistern-Filled-At") == "" {
+		return
+	}
+	d.Filled = &filled{
+		URL: h.Get("Cistern-Source-Url"), ETag: h.Get("Cistern-Source-Etag"), Modified: h.Get("Cistern-Source-Last-Modified"), At: h.Get("Cistern-Filled-At"),
+	}
+	if v := h.Get("Cistern-Verified"); v != "" {
+		d.Filled.Verified = strings.Split(v, ", ")
+	}
 }
 
 func newStat() *cobra.Command {
@@ -28,7 +56,10 @@ func newStat() *cobra.Command {
 		Use:   "stat qs://BUCKET[/KEY]",
 		Short: "Show what is known of an object",
 		Long: `Show what is known of an object, or whether a bucket is there. An object that only the source has is looked up there and not
-fetched. The exit code is 4 if there is none.`,
+fetched. The exit code is 4 if there is none.
+
+The bucket's owner and the operator also see the checksums that Cistern keeps, and of an object that was fetched from a source its
+address after redirects, the source's ETag and Last-Modified, the digests that it was checked against, and when.`,
 		Example: `  cistern stat qs://demo/a.txt
   cistern stat --json qs://demo/a.txt`,
 		Args: args(1, 1),
@@ -47,7 +78,10 @@ fetched. The exit code is 4 if there is none.`,
 					return fmt.Errorf("%s: %w", at, explain(err))
 				}
 			} else {
-				out, err := b.HeadObjectWithContext(c.Context(), at.Key, nil)
+				r, out, err := b.HeadObjectRequest(at.Key, nil)
+				if err == nil {
+					err = r.SendWithContext(c.Context())
+				}
 				if err != nil {
 					return fmt.Errorf("%s: %w", printable(at.String()), explain(err))
 				}
@@ -60,6 +94,7 @@ fetched. The exit code is 4 if there is none.`,
 				if out.XQSMetaData != nil {
 					d.Meta = *out.XQSMetaData
 				}
+				d.provenance(r.HTTPResponse.Header)
 			}
 			if asJSON {
 				return printJSON(c.OutOrStdout(), d)
@@ -79,6 +114,15 @@ fetched. The exit code is 4 if there is none.`,
 			row("storage class", d.StorageClass)
 			for _, name := range slices.Sorted(maps.Keys(d.Meta)) {
 				row(name, d.Meta[name])
+			}
+			row("crc64nvme", d.CRC64NVME)
+			row("md5", d.MD5)
+			if f := d.Filled; f != nil {
+				row("filled from", f.URL)
+				row("filled at", f.At)
+				row("its etag", f.ETag)
+				row("its modified", f.Modified)
+				row("verified", strings.Join(f.Verified, ", "))
 			}
 			return nil
 		},
