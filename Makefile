@@ -6,14 +6,15 @@
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # The stripped binary stays below this many bytes.
 MAX_SIZE := 30000000
-# Seconds that all fuzz targets have together.
-FUZZTIME ?= 100
+# Seconds that a fuzz target has; those that read what sources send have more.
+FUZZTIME ?= 5
+FUZZTIME_SOURCES ?= 60
 
 # Absolute, so that it serves the modules below the root, too.
 STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
 .NOTPARALLEL:
-.PHONY: build test check lint archtest race fuzz conformance size quickstart readme-test
+.PHONY: build test check lint archtest race fuzz conformance size quickstart readme-test bench bench-full profile
 
 build:
 	@echo "== build: bin/cistern $(VERSION)"
@@ -46,8 +47,8 @@ race:
 	go test -race ./...
 
 fuzz:
-	@echo "== fuzz: every fuzz target, $(FUZZTIME) seconds together"
-	.ci/fuzz $(FUZZTIME)
+	@echo "== fuzz: every fuzz target"
+	.ci/fuzz $(FUZZTIME) $(FUZZTIME_SOURCES)
 
 conformance:
 	@echo "== conformance: the genuine SDK against a fresh server"
@@ -60,3 +61,18 @@ quickstart:
 readme-test:
 	@echo "== test: the README's test command"
 	.ci/readme test
+
+# Side by side with other servers, which are installed where they are missing; the table goes to docs/benchmarks.md.
+bench:
+	@echo "== bench: side by side with other servers, up to 15 minutes"
+	cd bench && go run . -markdown ../docs/benchmarks.md -json ../docs/benchmarks.jsonl
+
+bench-full:
+	@echo "== bench-full: the same with what takes long"
+	cd bench && go run . -full -rounds 5 -markdown ../docs/benchmarks.md -json ../docs/benchmarks.jsonl
+
+# make profile WORKLOAD=miss-large leaves CPU, allocation, block and mutex profiles in bin/profiles.
+profile:
+	@echo "== profile: $(WORKLOAD), into bin/profiles"
+	@test -n "$(WORKLOAD)" || { echo "say which: WORKLOAD=miss-large"; exit 1; }
+	cd bench && go run . -only $(WORKLOAD) -rounds 1 -profile $(CURDIR)/bin/profiles

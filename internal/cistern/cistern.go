@@ -26,6 +26,9 @@ type Server struct {
 	store  *store.Store
 	filler *fill.Filler
 	origin *origin.Client
+
+	// What hits need of a bucket's settings, read once for each document.
+	acls parsed[[]Grant]
 }
 
 // New returns a server of the parts in o.

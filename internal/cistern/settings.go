@@ -145,9 +145,10 @@ func (s *Server) grants(ctx context.Context, b store.Bucket) ([]Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	var grants []Grant
-	if err := json.Unmarshal(doc, &grants); err != nil {
-		return nil, fmt.Errorf("%w: acl setting: %w", object.ErrDamaged, err)
-	}
-	return grants, nil
+	return s.acls.get(b.ID, doc, func(doc []byte) (grants []Grant, err error) {
+		if err = json.Unmarshal(doc, &grants); err != nil {
+			err = fmt.Errorf("%w: acl setting: %w", object.ErrDamaged, err)
+		}
+		return grants, err
+	})
 }

@@ -79,7 +79,9 @@ func (fl *flight) bring(c *connection, resp *origin.Response) error {
 			return nil
 		}
 		p := (*buf)[:min(int64(len(*buf)), end-off)]
+		begin := time.Now()
 		n, err := resp.Body.Read(p)
+		fl.waited.Add(int64(time.Since(begin)))
 		if n > 0 {
 			fl.bytes.Add(int64(n))
 			fl.f.stats.originBytes.Add(int64(n))

@@ -25,7 +25,7 @@ type Origin interface {
 }
 
 // bufferSize is what one connection reads at once, in bytes; with the number of connections it bounds the memory of all fills.
-const bufferSize = 128 << 10
+const bufferSize = 256 << 10
 
 // Options are a filler's settings. The zero value of each field means the default that its comment names.
 type Options struct {

@@ -34,6 +34,7 @@ type flight struct {
 
 	requests atomic.Int64
 	bytes    atomic.Int64
+	waited   atomic.Int64 // ns that connections waited for the source, together
 
 	mu         sync.Mutex    // guards all below
 	progress   chan struct{} // closed when something changed that readers wait for

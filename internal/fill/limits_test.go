@@ -347,7 +347,7 @@ func TestPace(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, source := range []string{"a", "a", "b", "b"} {
 			wg.Go(func() {
-				for range 40 { // 5 MiB
+				for range 5 << 20 / bufferSize { // 5 MiB
 					if err := f.limits.pace(t.Context(), source, f.pace, bufferSize); err != nil {
 						t.Error(err)
 					}

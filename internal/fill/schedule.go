@@ -209,6 +209,9 @@ const (
 	growthPatience = 2 * time.Second
 	// growthGain is how much faster a flight must have become by a step.
 	growthGain = 1.2
+	// growthWait is the part of its time that a connection must spend waiting for the source: where it does not, the source is not
+	// what is slow, and more connections only take turns with it.
+	growthWait = 0.7
 )
 
 // growth finds out how many connections a flight is worth. A source may give each connection only so much; then twice as many bring
@@ -223,6 +226,7 @@ type growth struct {
 	rate   float64   // how fast the flight was then, in bytes/s
 	since  time.Time // of the last step
 	bytes  int64     // of the flight then
+	waited int64     // ns, of its connections then
 	over   bool
 }
 
@@ -260,9 +264,11 @@ func (g *growth) judge() {
 	if rate == 0 {
 		return // nothing has come yet: there is nothing to compare with
 	}
+	waited := fl.waited.Load()
 	fl.mu.Lock()
 	left := float64(fl.size - fl.have.total())
 	possible := fl.ranges && fl.relay == nil
+	idle := float64(waited-g.waited) / (float64(watched) * float64(max(len(fl.conns), 1)))
 	fl.mu.Unlock()
 	switch {
 	case !possible:
@@ -273,9 +279,9 @@ func (g *growth) judge() {
 		}
 	case g.target >= fl.f.o.MaxConnsPerFlight:
 		g.over = true
-	case left/rate > fl.f.o.GrowAfter.Seconds():
+	case left/rate > fl.f.o.GrowAfter.Seconds() && idle >= growthWait:
 		g.best, g.rate = g.target, rate
 		g.target = min(2*g.target, fl.f.o.MaxConnsPerFlight)
-		g.since, g.bytes = time.Now(), bytes
+		g.since, g.bytes, g.waited = time.Now(), bytes, waited
 	}
 }

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/cisternhq/cistern/internal/cistern"
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/keys"
@@ -67,6 +65,7 @@ type Node struct {
 	metrics *telemetry.Metrics
 	api     *qsapi.API
 	srv     *http.Server
+	places  *places
 
 	// operations are the counters of the API's operations, looked up once.
 	operations map[string]*telemetry.Operation
@@ -140,6 +139,10 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		ErrorLog:                     slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is the API's to answer
 	}
+	if o.MaxConnections > 0 {
+		n.places = newPlaces(o.MaxConnections)
+		n.srv.ConnState = n.places.changed
+	}
 	return n, nil
 }
 
@@ -205,7 +208,7 @@ func (n *Node) Own(addrs ...net.Addr) {
 // Serve answers clients of ln until Shutdown, and returns nil then. It closes ln.
 func (n *Node) Serve(ln net.Listener) error {
 	if n.o.MaxConnections > 0 {
-		ln = netutil.LimitListener(ln, n.o.MaxConnections)
+		ln = n.places.listen(ln)
 	}
 	n.mu.Lock()
 	n.serving = true

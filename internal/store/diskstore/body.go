@@ -24,7 +24,7 @@ func (e *Engine) Open(ctx context.Context, id store.BodyID) (store.Body, error) 
 	if small {
 		v, err := e.read(ctx, inSpace(spaceBody, []byte(id)))
 		if err == nil {
-			return &memBody{*bytes.NewReader(v)}, nil
+			return &memBody{v}, nil
 		}
 		if !errors.Is(err, store.ErrNoRecord) {
 			return nil, err
@@ -102,20 +102,26 @@ func (e *Engine) removeFile(raw [16]byte, id store.BodyID, path string) {
 }
 
 // memBody is a body from the database.
-type memBody struct{ bytes.Reader }
+type memBody struct{ bytes []byte }
 
 func (b *memBody) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errOffset(off)
 	}
-	return b.Reader.ReadAt(p, off)
+	n := copy(p, b.bytes[min(off, int64(len(b.bytes))):])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 func (b *memBody) Section(off, n int64) (io.Reader, error) {
 	if off < 0 || n < 0 {
 		return nil, errOffset(off)
 	}
-	return io.NewSectionReader(b, off, n), nil
+	// A bytes.Reader writes itself to where it is copied, without a buffer in between.
+	p := b.bytes[min(off, int64(len(b.bytes))):]
+	return bytes.NewReader(p[:min(n, int64(len(p)))]), nil
 }
 
 func (b *memBody) Close() error { return nil }

@@ -145,18 +145,22 @@ func (e *Engine) findShards() error {
 				return fmt.Errorf("%s is no directory but a %s; move it away", filepath.Join(bodies, d.Name()), kind(d.Type()))
 			}
 			e.shards[i].made.Store(true)
+			e.shards[i].durable.Store(true)
 		}
 	}
-	return nil
+	if len(there) == 0 {
+		return nil
+	}
+	return syncDir(bodies) // a process that was killed may have made some and not synced them
 }
 
-// needShard makes the directory of a body that is about to come, if it is missing.
+// needShard makes the directory of a body that is about to come, if it is missing. Its name need not be durable before the
+// body is, and readers wait for this: see syncShard.
 func (e *Engine) needShard(i byte) error {
 	s := &e.shards[i]
 	if s.made.Load() {
 		return nil
 	}
-	// Held over the I/O: a second body must not be at rest in a directory that is not durable yet. It happens once for each of 256.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.made.Load() {
@@ -165,17 +169,37 @@ func (e *Engine) needShard(i byte) error {
 	if err := os.Mkdir(e.shard(i), 0o700); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Join(e.dir, "bodies")); err != nil {
-		return errors.Join(err, os.Remove(e.shard(i)))
-	}
 	s.made.Store(true)
+	return nil
+}
+
+// syncShard makes the names in a directory of bodies durable, and the directory's own name if it is not yet.
+func (e *Engine) syncShard(i byte) error {
+	if err := syncDir(e.shard(i)); err != nil {
+		return err
+	}
+	s := &e.shards[i]
+	if s.durable.Load() {
+		return nil
+	}
+	// Held over the I/O: a second body must not be at rest in a directory that is not durable yet. It happens once for each of 256.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.durable.Load() {
+		return nil
+	}
+	if err := syncDir(filepath.Join(e.dir, "bodies")); err != nil {
+		return err
+	}
+	s.durable.Store(true)
 	return nil
 }
 
 // shard is one of the directories of bodies.
 type shard struct {
-	mu      sync.Mutex  // held while the directory is made
-	made    atomic.Bool // it is there, durably
+	mu      sync.Mutex  // held while the directory is made, or its name made durable
+	made    atomic.Bool // it is there
+	durable atomic.Bool // its name is, too
 	touched atomic.Bool // it lost a file since Open
 }
 

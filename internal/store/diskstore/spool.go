@@ -284,7 +284,7 @@ func (s *spool) begin() (*os.File, int64, error) {
 func (s *spool) flush(f *os.File, dir bool) error {
 	err := f.Sync()
 	if err == nil && dir {
-		err = syncDir(s.e.shard(s.raw[0]))
+		err = s.e.syncShard(s.raw[0])
 	}
 	if err != nil {
 		s.failed = diskErr(err)
@@ -349,7 +349,7 @@ func (s *spool) persist(f *os.File, size int64, label []byte) error {
 	if err := s.rename(); err != nil {
 		return err
 	}
-	return syncDir(s.e.shard(s.raw[0]))
+	return s.e.syncShard(s.raw[0])
 }
 
 // rename gives the file its final name.
