@@ -1,6 +1,7 @@
 # make          the command, stripped, as bin/cistern
 # make test     all tests, those against the genuine SDK included
 # make check    everything that CI runs, in CI's order
+# make bench    side by side with other servers, in up to 15 minutes
 # Each step that check takes is a target of its own.
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -23,6 +24,7 @@ build:
 test:
 	@echo "== test: every package, then the genuine SDK against a fresh server"
 	go test ./...
+	cd bench && go test ./...
 	cd conformance && go test ./...
 
 # The last step is the README's test command, so that go test's own lines end the output.
@@ -34,6 +36,7 @@ lint:
 	go vet ./...
 	$(STATICCHECK) ./...
 	cd conformance && go vet ./... && $(STATICCHECK) ./...
+	cd bench && go vet ./... && $(STATICCHECK) ./...
 
 archtest:
 	@echo "== archtest: who imports whom, package comments, goroutines, linked modules"
@@ -62,7 +65,7 @@ readme-test:
 	@echo "== test: the README's test command"
 	.ci/readme test
 
-# Side by side with other servers, which are installed where they are missing; the table goes to docs/benchmarks.md.
+# Servers that are missing are installed; the table goes to docs/benchmarks.md.
 bench:
 	@echo "== bench: side by side with other servers, up to 15 minutes"
 	cd bench && go run . -markdown ../docs/benchmarks.md -json ../docs/benchmarks.jsonl
