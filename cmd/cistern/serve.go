@@ -45,6 +45,7 @@ type settings struct {
 	idleTimeout, stall   time.Duration
 	origin               origin.Options
 	minRate              int64
+	resumeSize           int64
 	fill                 fill.Options
 	onlyAllowed          bool
 	breaker, retries     int
@@ -128,6 +129,8 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&s.fill.GrowAfter, "fill-grow-after", 2*time.Second, "a fill that is expected to take longer opens further connections")
 	fs.IntVar(&s.breaker, "breaker-failures", 10, "failures in a row after which a source is left alone; 0: never")
 	fs.DurationVar(&s.fill.BreakerPause, "breaker-pause", 5*time.Second, "how long it is left alone")
+	bytesVar(fs, &s.resumeSize, "fill-resume-size", 64<<20, "size from which on an interrupted fill leaves on disk what has arrived; 0: none does")
+	fs.DurationVar(&s.fill.NoteEvery, "fill-note-every", 5*time.Second, "how often it is noted what of such a fill has arrived")
 	bytesVar(fs, &s.fill.MaxSize, "max-object-size", 5<<40, "largest object that is fetched")
 	bytesVar(fs, &s.fill.MaxUnsized, "max-unsized-object-size", 5<<30, "largest object that is fetched when the source does not say its length")
 }
@@ -168,7 +171,7 @@ func (s *settings) check() ([]mirror, error) {
 	for name, n := range map[string]int64{
 		"grace": int64(s.grace), "negative-ttl": int64(s.fill.NegativeTTL), "max-connections": int64(s.maxConnections),
 		"source-max-redirects": int64(s.redirects), "fill-retries": int64(s.retries), "breaker-failures": int64(s.breaker),
-		"fill-patience": int64(s.fill.Patience),
+		"fill-patience": int64(s.fill.Patience), "fill-resume-size": s.resumeSize,
 	} {
 		if n < 0 {
 			return nil, usagef("--%s must not be negative", name)
@@ -182,7 +185,7 @@ func (s *settings) check() ([]mirror, error) {
 		"fill-connections": int64(s.fill.MaxConnsPerFlight), "source-connections": int64(s.fill.MaxConnsPerSource),
 		"all-source-connections": int64(s.fill.MaxConns), "fill-queue": int64(s.fill.MaxQueue), "fill-queue-wait": int64(s.fill.QueueWait),
 		"fill-retry-pause": int64(s.fill.RetryPause), "fill-grow-after": int64(s.fill.GrowAfter), "breaker-pause": int64(s.fill.BreakerPause),
-		"max-object-size": s.fill.MaxSize, "max-unsized-object-size": s.fill.MaxUnsized,
+		"fill-note-every": int64(s.fill.NoteEvery), "max-object-size": s.fill.MaxSize, "max-unsized-object-size": s.fill.MaxUnsized,
 	} {
 		if n <= 0 {
 			return nil, usagef("--%s must be greater than 0", name)
@@ -195,6 +198,7 @@ func (s *settings) check() ([]mirror, error) {
 	s.origin.OnlyAllowed = s.onlyAllowed
 	s.origin.UserAgent = "Cistern/" + version
 	s.fill.Retries = noneIsNegative(s.retries)
+	s.fill.ResumeSize = noneIsNegative(s.resumeSize)
 	s.fill.BreakerFailures = noneIsNegative(s.breaker)
 	s.maxConnections = noneIsNegative(s.maxConnections)
 	return list, nil
