@@ -205,7 +205,7 @@ const (
 	growthTick = 100 * time.Millisecond
 	// growthProof is how long new connections are watched at least before they count as a help, and growthPatience how long
 	// at most before they count as none: throttles come in bursts.
-	growthProof    = 300 * time.Millisecond
+	growthProof    = 200 * time.Millisecond
 	growthPatience = 2 * time.Second
 	// growthGain is how much faster a flight must have become by a step.
 	growthGain = 1.2
@@ -281,7 +281,11 @@ func (g *growth) judge() {
 		g.over = true
 	case left/rate > fl.f.o.GrowAfter.Seconds() && idle >= growthWait:
 		g.best, g.rate = g.target, rate
-		g.target = min(2*g.target, fl.f.o.MaxConnsPerFlight)
+		step := 2
+		if left/rate > 4*fl.f.o.GrowAfter.Seconds() {
+			step = 4 // there is far to go
+		}
+		g.target = min(step*g.target, fl.f.o.MaxConnsPerFlight)
 		g.since, g.bytes, g.waited = time.Now(), bytes, waited
 	}
 }
