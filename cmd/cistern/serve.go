@@ -113,7 +113,7 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&s.origin.IdleTimeout, "source-idle-timeout", 30*time.Second, "limit for a silence within a source's answer")
 	bytesVar(fs, &s.minRate, "source-min-rate", 256, "least bytes a second that a source must send on average; 0: any")
 	fs.IntVar(&s.redirects, "source-max-redirects", 10, "redirects of a source that are followed; 0: none")
-	fs.IntVar(&s.keepConns, "source-idle-connections", 32, "unused connections that are kept to a source")
+	fs.IntVar(&s.keepConns, "source-idle-connections", 64, "unused connections that are kept to a source")
 	bytesVar(fs, &s.fill.SourceBytesPerSecond, "source-rate", 0, "bytes a second that are read from one source; 0: no limit")
 	bytesVar(fs, &s.fill.BytesPerSecond, "fill-rate", 0, "bytes a second that are read from all sources; 0: no limit")
 
