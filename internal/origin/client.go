@@ -48,7 +48,7 @@ type Options struct {
 	MaxRedirects int
 	// MaxHeaderBytes bounds a response head; 0 means 256 KiB.
 	MaxHeaderBytes int64
-	// MaxIdle bounds the idle connections that are kept to one source; 0 means 32.
+	// MaxIdle bounds the idle connections that are kept to one source; 0 means 64, as many as fills may have to one.
 	MaxIdle int
 
 	// Allow opens destinations beyond the public ones for every setting.
@@ -84,7 +84,7 @@ func New(o Options) *Client {
 	def(&o.MinRateWindow, time.Minute)
 	def(&o.MaxRedirects, 10)
 	def(&o.MaxHeaderBytes, 256<<10)
-	def(&o.MaxIdle, 32)
+	def(&o.MaxIdle, 64)
 	if o.Resolver == nil {
 		o.Resolver = &net.Resolver{PreferGo: true}
 	}
