@@ -48,6 +48,7 @@ type flight struct {
 	size       int64 // -1: not known yet
 	ranges     bool  // the source serves ranges, as far as we know
 	lied       bool  // it offered them, and does not serve them
+	gaveWay    bool  // a stream of the whole object was ended, because another connection began where it stopped
 	conns      map[*connection]struct{}
 	most       int // connections at once
 	readers    map[*Reader]struct{}
@@ -483,11 +484,19 @@ func (fl *flight) settle(c *connection) (again bool, err error) {
 	}
 	switch {
 	case c.err == nil, errors.Is(c.err, errRerouted), fl.complete():
+		fl.gaveWay = fl.gaveWay || c.err == nil && c.whole && c.pos < fl.size
 		return false, nil
 	case errors.Is(c.err, errLied):
-		// It does not do ranges, whatever it said. A stream that still runs takes the region over; without one there is nothing to
-		// hold on to.
+		// It does not do ranges, whatever it said. A stream that still runs takes the region over. One that was sound may just have
+		// ended in favour of the range:
+		//
+		//	the stream is at 100k; a reader wants 800k     run launches d there: the stream is to end at 800k
+		//	the stream comes to 800k and ends
+		//	d is answered with something else
+		//
+		// Then the whole object is asked for again, and what is there is passed over. Otherwise there is nothing to hold on to.
 		fl.ranges = false
+		fl.lied = fl.lied || fl.gaveWay && fl.relay == nil
 		fl.bounds()
 		if len(fl.conns) == 0 && !fl.lied {
 			return false, c.err
