@@ -106,7 +106,8 @@ func claimsMD5(h http.Header) bool {
 			continue
 		}
 		for _, prefix := range storeMarks {
-			if !strings.HasPrefix(name, prefix) {
+			// Users choose their metadata, and whoever is no store can pass it on.
+			if !strings.HasPrefix(name, prefix) || strings.HasPrefix(name, prefix+"Meta-") {
 				continue
 			}
 			marked = true
