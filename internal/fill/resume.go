@@ -182,7 +182,7 @@ func (c *checkpoint) sound(maxSize int64) bool {
 	return true
 }
 
-// leave ends a flight that failed for reasons that may pass, and keeps what has arrived. It reports whether it did.
+// leaveForLater ends a flight that failed for reasons that may pass, and keeps what has arrived. It reports whether it did.
 func (fl *flight) leaveForLater(intent store.Intent, err error) bool {
 	if !errors.Is(err, object.ErrShuttingDown) && !errors.Is(err, object.ErrSourceDown) {
 		return false
