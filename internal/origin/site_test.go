@@ -47,6 +47,9 @@ func FuzzParseSite(f *testing.F) {
 		if ip, err := netip.ParseAddr(src.Host); err == nil && ip.String() != src.Host {
 			t.Fatalf("ParseSite(%q): the host %q is not as it would be printed", site, src.Host)
 		}
+		if len(canonicalSite(src)) > maxSite {
+			return // escapes have three bytes where there was one; the setting keeps what was set
+		}
 		again, err := ParseSite(canonicalSite(src))
 		if err != nil || again != src {
 			t.Fatalf("ParseSite(%q) = %+v, but the same in canonical spelling = %+v, %v", site, src, again, err)
