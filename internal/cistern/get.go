@@ -16,8 +16,6 @@ import (
 // Read says how an object is asked for.
 type Read struct {
 	Conditions object.Conditions
-	// Ranges are the parts that the reader is after; nil means all.
-	Ranges []object.ByteRange
 	// Hops is how many mirrors the request came through already.
 	Hops int
 }
