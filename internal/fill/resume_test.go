@@ -70,6 +70,22 @@ func TestResumeAfterRestart(t *testing.T) {
 			}
 			return whole(ctx, data, nil), nil
 		}, data, object.Range{Offset: 7 * seg, Length: 13 * seg}, true},
+		{"a range of another length", func(ctx context.Context, req origin.Request) (*origin.Response, error) {
+			if req.Range.Length > 0 {
+				resp := part(ctx, data, req.Range, nil)
+				resp.Meta.Size++
+				return resp, nil
+			}
+			return whole(ctx, other, nil), nil
+		}, other, object.Range{Offset: 7 * seg, Length: 13 * seg}, true},
+		{"a range of another date", func(ctx context.Context, req origin.Request) (*origin.Response, error) {
+			if req.Range.Length > 0 {
+				resp := part(ctx, data, req.Range, nil)
+				resp.Provenance.LastModified = "Sun, 22 Nov 2026 10:00:00 GMT"
+				return resp, nil
+			}
+			return whole(ctx, other, nil), nil
+		}, other, object.Range{Offset: 7 * seg, Length: 13 * seg}, true},
 		{"too short by now", func(ctx context.Context, req origin.Request) (*origin.Response, error) {
 			if req.Range.Length > 0 {
 				return nil, object.Explain(object.ErrSourceChanged, "the source answered 416 to a range of the object")
