@@ -747,7 +747,7 @@ func TestDroppedBytes(t *testing.T) {
 			}
 			return nil
 		}
-		r := newRigOn(t, d, o, small, func(o *fill.Options) { o.GrowAfter = time.Millisecond })
+		r := newRigOn(t, d, o, small, func(o *fill.Options) { o.GrowAfter, o.MaxConnsPerFlight = time.Millisecond, 2 })
 		defer r.close()
 		got, err := r.get(anHour(t), "k", all)
 		if err != nil {

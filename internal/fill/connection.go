@@ -23,12 +23,13 @@ type connection struct {
 	begun  time.Time
 
 	// All below is guarded by the flight's mu, but for err and got, which belong to the connection until it has ended.
-	whole bool  // its response began at 0 and goes to the end of the object
-	pos   int64 // where it reads on; what lies before is written or about to be
-	busy  span  // what it is writing now
-	reach int64 // where its response ends
-	end   int64 // where it stops: another connection, or what is there already, begins there
-	total int64 // bytes that it brought, to know how fast it is
+	whole bool      // its response began at 0 and goes to the end of the object
+	pos   int64     // where it reads on; what lies before is written or about to be
+	busy  span      // what it is writing now
+	reach int64     // where its response ends
+	end   int64     // where it stops: another connection, or what is there already, begins there
+	total int64     // bytes that it brought, to know how fast it is
+	asked time.Time // since when it waits for the source; zero while it does not
 
 	got int64 // new bytes
 	err error // why it ended; nil when it came to its end
@@ -74,14 +75,17 @@ func (fl *flight) bring(c *connection, resp *origin.Response) error {
 	for {
 		fl.mu.Lock()
 		off, end := c.pos, c.end
+		c.asked = time.Now()
 		fl.mu.Unlock()
 		if off >= end {
 			return nil
 		}
 		p := (*buf)[:min(int64(len(*buf)), end-off)]
-		begin := time.Now()
 		n, err := resp.Body.Read(p)
-		fl.waited.Add(int64(time.Since(begin)))
+		fl.mu.Lock()
+		fl.waited += time.Since(c.asked)
+		c.asked = time.Time{}
+		fl.mu.Unlock()
 		if n > 0 {
 			fl.bytes.Add(int64(n))
 			fl.f.stats.originBytes.Add(int64(n))

@@ -34,7 +34,6 @@ type flight struct {
 
 	requests atomic.Int64
 	bytes    atomic.Int64
-	waited   atomic.Int64 // ns that connections waited for the source, together
 
 	mu         sync.Mutex    // guards all below
 	progress   chan struct{} // closed when something changed that readers wait for
@@ -50,7 +49,8 @@ type flight struct {
 	lied       bool  // it offered them, and does not serve them
 	gaveWay    bool  // a stream of the whole object was ended, because another connection began where it stopped
 	conns      map[*connection]struct{}
-	most       int // connections at once
+	most       int           // connections at once
+	waited     time.Duration // of connections for the source, together, but for what they wait now
 	readers    map[*Reader]struct{}
 	joined     int64
 	relay      *window // not nil: the disk fails, bytes go straight through

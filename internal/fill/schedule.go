@@ -221,12 +221,12 @@ type growth struct {
 	ticker *time.Ticker
 	tick   <-chan time.Time
 
-	target int       // connections to have
-	best   int       // the number before the last step, and
-	rate   float64   // how fast the flight was then, in bytes/s
-	since  time.Time // of the last step
-	bytes  int64     // of the flight then
-	waited int64     // ns, of its connections then
+	target int           // connections to have
+	best   int           // the number before the last step, and
+	rate   float64       // how fast the flight was then, in bytes/s
+	since  time.Time     // of the last step
+	bytes  int64         // of the flight then
+	waited time.Duration // of its connections then
 	over   bool
 }
 
@@ -252,6 +252,17 @@ func (g *growth) hold(n int) {
 	g.target, g.over = n, true
 }
 
+// waitedNow is how long connections have waited for the source, together, what they wait now included; mu is held.
+func (fl *flight) waitedNow() time.Duration {
+	waited := fl.waited
+	for c := range fl.conns {
+		if !c.asked.IsZero() {
+			waited += time.Since(c.asked)
+		}
+	}
+	return waited
+}
+
 // judge sets the target.
 func (g *growth) judge() {
 	fl := g.fl
@@ -264,8 +275,8 @@ func (g *growth) judge() {
 	if rate == 0 {
 		return // nothing has come yet: there is nothing to compare with
 	}
-	waited := fl.waited.Load()
 	fl.mu.Lock()
+	waited := fl.waitedNow()
 	left := float64(fl.size - fl.have.total())
 	possible := fl.ranges && fl.relay == nil
 	idle := float64(waited-g.waited) / (float64(watched) * float64(max(len(fl.conns), 1)))
