@@ -77,6 +77,33 @@ type Meta struct {
 	Digest Digest `json:"digest,omitzero"`
 	// Filled says where the object came from; nil for an object that a client put.
 	Filled *Provenance `json:"filled,omitempty"`
+
+	// VersionID names this version of the object; "" for one that was written while its bucket kept no versions.
+	VersionID string `json:"version,omitempty"`
+	// Appendable: the object grows by appends, and is nothing that a multipart upload or a PUT made.
+	Appendable bool `json:"appendable,omitempty"`
+	// Encryption says how the body is encrypted at rest; nil for one that is not.
+	Encryption *Encryption `json:"encryption,omitempty"`
+}
+
+// AtRest is how many bytes the body has at rest: more than Size for one that is encrypted.
+func (m *Meta) AtRest() int64 {
+	if m.Encryption != nil {
+		return m.Encryption.Size
+	}
+	return m.Size
+}
+
+// Encryption is how a body is encrypted at rest, with a key that the client keeps and the store never has.
+type Encryption struct {
+	// Algorithm is AES256.
+	Algorithm string `json:"algorithm"`
+	// KeyMD5 is the MD5 of the client's key in base64, by which a wrong key is told from the right one.
+	KeyMD5 string `json:"key_md5"`
+	// Salt makes the key of this body out of the client's key.
+	Salt []byte `json:"salt"`
+	// Size is the length of the body at rest, in bytes.
+	Size int64 `json:"size"`
 }
 
 // Digest is the checksum that the store keeps of every body.

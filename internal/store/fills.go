@@ -124,7 +124,9 @@ func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change 
 		return err
 	}
 	change.Require = append(conditions, unchanged(note, v))
-	change.Add = usage(i.bucket.ID, 1, m.Size)
+	if err := s.replace(ctx, i.bucket, i.key, nil, &m, &change); err != nil {
+		return err
+	}
 	change.Delete = [][]byte{intentKey(i.bucket.ID, i.key)}
 	if v != nil {
 		// It may name another body than this one, of a filler that runs beside or before. Nobody needs that any more.

@@ -53,16 +53,9 @@ func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, ch
 		return err
 	}
 	change.Require = []Condition{unchanged(bucket, bv), unchanged(rec, old)}
-	objects, size := int64(1), m.Size
-	if old != nil {
-		was, body, err := decodeOld(old)
-		if err != nil {
-			return err
-		}
-		objects, size = 0, m.Size-was.Size
-		change.Drop = drop(body)
+	if err := s.replace(ctx, b, key, old, &m, &change); err != nil {
+		return err
 	}
-	change.Add = usage(b.ID, objects, size)
 	// A fill that began before this loses anyhow, as the key is taken; but its intent must not outlive a DELETE that follows.
 	// An intent that comes in after this look is of a fill that began later, and DELETE looks for itself.
 	ik := intentKey(b.ID, key)
@@ -74,6 +67,25 @@ func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, ch
 		change.Delete = [][]byte{ik}
 	}
 	return storeErr(s.e.Apply(ctx, &change))
+}
+
+// replace adds to batch what becomes of the object under key, whose record is old (nil: there is none), when next takes its place (nil: nothing does):
+// its bytes go, and the bucket's counters change. Every change of what is under a key comes through here. The records themselves are the caller's.
+func (s *Store) replace(_ context.Context, b Bucket, _ string, old []byte, next *object.Meta, batch *Batch) error {
+	var objects, size int64
+	if old != nil {
+		was, at, err := decodeOld(old)
+		if err != nil {
+			return err
+		}
+		objects, size = -1, -was.Size
+		batch.Drop = append(batch.Drop, drop(at)...)
+	}
+	if next != nil {
+		objects, size = objects+1, size+next.Size
+	}
+	batch.Add = append(batch.Add, usage(b.ID, objects, size)...)
+	return nil
 }
 
 // newObject returns the part of a batch that every new object has: its record and its body.
@@ -89,12 +101,12 @@ func (s *Store) newObject(b Bucket, key string, m object.Meta, spool Spool) (*Ba
 	}
 	rec := objectKey(b.ID, key)
 	if m.Size == 0 { // an empty body needs no file
-		return &Batch{Set: []Record{{rec, encodeObject(m, "")}}}, nil
+		return &Batch{Set: []Record{{rec, encodeObject(m, place{})}}}, nil
 	}
-	v := encodeObject(m, spool.ID())
+	v := encodeObject(m, place{body: spool.ID()})
 	return &Batch{
 		Set:  []Record{{rec, v}},
-		Keep: []Kept{{Spool: spool, Size: m.Size, Label: encodeLabel(rec, v)}},
+		Keep: []Kept{{Spool: spool, Size: m.AtRest(), Label: encodeLabel(rec, v)}},
 	}, nil
 }
 
@@ -105,16 +117,16 @@ func (s *Store) Stat(ctx context.Context, b Bucket, key string) (object.Meta, er
 }
 
 // look reads an object's record.
-func (s *Store) look(ctx context.Context, b Bucket, key string) (m object.Meta, body BodyID, record []byte, err error) {
+func (s *Store) look(ctx context.Context, b Bucket, key string) (m object.Meta, at place, record []byte, err error) {
 	record, err = s.get(ctx, objectKey(b.ID, key))
 	if err != nil {
-		return object.Meta{}, "", nil, err
+		return object.Meta{}, place{}, nil, err
 	}
 	if record == nil {
-		return object.Meta{}, "", nil, object.ErrNoSuchKey
+		return object.Meta{}, place{}, nil, object.ErrNoSuchKey
 	}
-	m, body, err = decodeObject(record)
-	return m, body, record, err
+	m, at, err = decodeObject(record)
+	return m, at, record, err
 }
 
 // Open opens an object for reading, or fails with object.ErrNoSuchKey. What is open stays readable when the object is
@@ -125,15 +137,15 @@ func (s *Store) Open(ctx context.Context, b Bucket, key string) (*Object, error)
 }
 
 func (s *Store) open(ctx context.Context, b Bucket, key string) (*Object, error) {
-	m, id, record, err := s.look(ctx, b, key)
+	m, at, record, err := s.look(ctx, b, key)
 	for {
 		if err != nil {
 			return nil, err
 		}
-		if id == "" {
+		if at == (place{}) {
 			return &Object{Meta: m, Body: empty{}}, nil
 		}
-		body, err := s.e.Open(ctx, id)
+		body, err := s.e.Open(ctx, at.body)
 		if err == nil {
 			return &Object{Meta: m, Body: body}, nil
 		}
@@ -147,7 +159,7 @@ func (s *Store) open(ctx context.Context, b Bucket, key string) (*Object, error)
 		// Then the record is another one now. The same record without its body is damage.
 		was := record
 		var lookErr error
-		m, id, record, lookErr = s.look(ctx, b, key)
+		m, at, record, lookErr = s.look(ctx, b, key)
 		if lookErr != nil {
 			return nil, lookErr
 		}
@@ -177,13 +189,10 @@ func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
 		// moment ago and still be waiting for the disk. Who is told that the key is gone must not see it again after a crash.
 		batch := &Batch{Require: []Condition{unchanged(rec, old)}}
 		if old != nil {
-			was, body, err := decodeOld(old)
-			if err != nil {
+			batch.Delete = append(batch.Delete, rec)
+			if err := s.replace(ctx, b, key, old, nil, batch); err != nil {
 				return err
 			}
-			batch.Delete = append(batch.Delete, rec)
-			batch.Drop = drop(body)
-			batch.Add = usage(b.ID, -1, -was.Size)
 		}
 		if fill != nil {
 			batch.Delete = append(batch.Delete, ik)
@@ -195,19 +204,19 @@ func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
 
 // decodeOld reads the record of an object that is about to go. A damaged one counts as empty: to replace or to delete it must be possible. What
 // it held then stays in the bucket's counter of bytes.
-func decodeOld(record []byte) (object.Meta, BodyID, error) {
-	m, body, err := decodeObject(record)
+func decodeOld(record []byte) (object.Meta, place, error) {
+	m, at, err := decodeObject(record)
 	if errors.Is(err, object.ErrDamaged) {
-		return object.Meta{}, "", nil
+		return object.Meta{}, place{}, nil
 	}
-	return m, body, err
+	return m, at, err
 }
 
-func drop(body BodyID) []BodyID {
-	if body == "" {
+func drop(at place) []BodyID {
+	if at.body == "" {
 		return nil
 	}
-	return []BodyID{body}
+	return []BodyID{at.body}
 }
 
 // usage is the change of a bucket's counters; nothing where nothing changes.

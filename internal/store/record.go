@@ -21,6 +21,25 @@ import (
 // a record share one allocation.
 const recordVersion = 1
 
+// extendedVersion is the version of an object's record that has the extensions behind the fields of version 1. An object that needs none of them has
+// a record of version 1, which the versions before know.
+const extendedVersion = 2
+
+// The extensions, as the bits of a number in front of them.
+const (
+	hasPieces = 1 << iota
+	hasVersion
+	hasEncryption
+	isAppendable
+	extensions = 1<<iota - 1
+)
+
+// place is where the bytes of an object are: in one body, or in pieces that lie one behind the other. The zero value is for an object without bytes.
+type place struct {
+	body   BodyID
+	pieces uint64 // names the pieces; 0: none
+}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // seal ends the record that b holds.
@@ -43,12 +62,29 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
 }
 
-// encodeObject returns the record of an object whose body is body.
-func encodeObject(m object.Meta, body BodyID) []byte {
+// encodeObject returns the record of an object whose bytes are at at.
+func encodeObject(m object.Meta, at place) []byte {
+	var has uint64
+	if at.pieces != 0 {
+		has |= hasPieces
+	}
+	if m.VersionID != "" {
+		has |= hasVersion
+	}
+	if m.Encryption != nil {
+		has |= hasEncryption
+	}
+	if m.Appendable {
+		has |= isAppendable
+	}
 	b := make([]byte, 0, 256)
-	b = append(b, recordVersion)
+	if has == 0 {
+		b = append(b, recordVersion)
+	} else {
+		b = append(b, extendedVersion)
+	}
 	b = binary.AppendVarint(b, m.Size)
-	b = appendString(b, string(body))
+	b = appendString(b, string(at.body))
 	b = binary.BigEndian.AppendUint64(b, m.Digest.CRC64NVME)
 	b = appendString(b, m.Digest.MD5)
 	b = appendTime(b, m.LastModified)
@@ -76,18 +112,43 @@ func encodeObject(m object.Meta, body BodyID) []byte {
 		}
 		b = appendTime(b, p.At)
 	}
+	if has != 0 {
+		b = appendExtensions(b, has, &m, at)
+	}
 	return seal(b)
 }
 
+func appendExtensions(b []byte, has uint64, m *object.Meta, at place) []byte {
+	b = binary.AppendUvarint(b, has)
+	if has&hasPieces != 0 {
+		b = binary.BigEndian.AppendUint64(b, at.pieces)
+	}
+	if has&hasVersion != 0 {
+		b = appendString(b, m.VersionID)
+	}
+	if e := m.Encryption; e != nil {
+		b = appendString(b, e.Algorithm)
+		b = appendString(b, e.KeyMD5)
+		b = appendString(b, string(e.Salt))
+		b = binary.AppendVarint(b, e.Size)
+	}
+	return b
+}
+
 // decodeObject reads what encodeObject wrote. It fails with object.ErrDamaged, or object.ErrStore for a newer format.
-func decodeObject(v []byte) (object.Meta, BodyID, error) {
-	r, err := unseal("object", recordVersion, v)
+func decodeObject(v []byte) (object.Meta, place, error) {
+	version := byte(recordVersion)
+	if len(v) > 0 && v[0] == extendedVersion {
+		version = extendedVersion
+	}
+	r, err := unseal("object", version, v)
 	if err != nil {
-		return object.Meta{}, "", err
+		return object.Meta{}, place{}, err
 	}
 	var m object.Meta
+	var at place
 	m.Size = r.varint()
-	body := BodyID(r.string())
+	at.body = BodyID(r.string())
 	m.Digest.CRC64NVME = r.uint64()
 	m.Digest.MD5 = r.string()
 	m.LastModified = r.time()
@@ -115,13 +176,43 @@ func decodeObject(v []byte) (object.Meta, BodyID, error) {
 		p.At = r.time()
 		m.Filled = p
 	}
+	if version == extendedVersion {
+		r.extensions(&m, &at)
+	}
 	if err := r.end(); err != nil {
-		return object.Meta{}, "", err
+		return object.Meta{}, place{}, err
 	}
-	if m.Size < 0 || (body == "") != (m.Size == 0) {
-		return object.Meta{}, "", r.damaged("its size and its body do not fit")
+	some := at.body != ""
+	if m.Size < 0 || some && at.pieces != 0 || (some || at.pieces != 0) != (m.Size > 0) {
+		return object.Meta{}, place{}, r.damaged("its size and its body do not fit")
 	}
-	return m, body, nil
+	return m, at, nil
+}
+
+// extensions reads what appendExtensions wrote.
+func (r *reader) extensions(m *object.Meta, at *place) {
+	has := r.uvarint()
+	if has == 0 || has&^extensions != 0 {
+		r.fail()
+		return
+	}
+	if has&hasPieces != 0 {
+		if at.pieces = r.uint64(); at.pieces == 0 {
+			r.fail()
+		}
+	}
+	if has&hasVersion != 0 {
+		if m.VersionID = r.string(); m.VersionID == "" {
+			r.fail()
+		}
+	}
+	if has&hasEncryption != 0 {
+		m.Encryption = &object.Encryption{Algorithm: r.string(), KeyMD5: r.string(), Salt: []byte(r.string()), Size: r.varint()}
+		if m.Encryption.Size < 0 {
+			r.fail()
+		}
+	}
+	m.Appendable = has&isAppendable != 0
 }
 
 func encodeBucket(k Bucket) []byte {

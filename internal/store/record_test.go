@@ -44,22 +44,33 @@ func metas() *rapid.Generator[object.Meta] {
 			}
 			m.Filled = p
 		}
+		m.VersionID, m.Appendable = s("version"), rapid.Bool().Draw(t, "appendable")
+		if rapid.Bool().Draw(t, "encrypted") {
+			m.Encryption = &object.Encryption{Algorithm: s("algorithm"), KeyMD5: s("key MD5"),
+				Salt: rapid.SliceOf(rapid.Byte()).Draw(t, "salt"), Size: rapid.Int64Min(0).Draw(t, "size at rest")}
+		}
 		return m
 	})
 }
 
 func TestRecordRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m, body := metas().Draw(t, "meta"), BodyID(rapid.StringN(1, 40, -1).Draw(t, "body"))
-		v := encodeObject(m, body)
-		got, gotBody, err := decodeObject(v)
+		m, at := metas().Draw(t, "meta"), place{body: BodyID(rapid.StringN(1, 40, -1).Draw(t, "body"))}
+		if rapid.Bool().Draw(t, "in pieces") {
+			at = place{pieces: rapid.Uint64Min(1).Draw(t, "pieces")}
+		}
+		v := encodeObject(m, at)
+		got, gotAt, err := decodeObject(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(m, got); diff != "" || gotBody != body {
-			t.Fatalf("body %q, want %q; meta (-want +got):\n%s", gotBody, body, diff)
+		if diff := cmp.Diff(m, got); diff != "" || gotAt != at {
+			t.Fatalf("place %v, want %v; meta (-want +got):\n%s", gotAt, at, diff)
 		}
-		if !bytes.Equal(encodeObject(got, gotBody), v) {
+		if plain := at.pieces == 0 && m.VersionID == "" && m.Encryption == nil && !m.Appendable; plain != (v[0] == recordVersion) {
+			t.Fatalf("the record has version %d; plain objects, and only they, have %d", v[0], recordVersion)
+		}
+		if !bytes.Equal(encodeObject(got, gotAt), v) {
 			t.Fatal("the same object has two records")
 		}
 
@@ -78,7 +89,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		if got, err := decodeIntent(encodeIntent(i)); err != nil || got != i {
 			t.Fatalf("intent: %+v, %v", got, err)
 		}
-		p := partial{setting: revision, saved: times().Draw(t, "saved"), body: body, size: rapid.Int64Min(0).Draw(t, "length"), state: doc}
+		p := partial{setting: revision, saved: times().Draw(t, "saved"), body: BodyID(rapid.StringN(1, 40, -1).Draw(t, "unfinished")), size: rapid.Int64Min(0).Draw(t, "length"), state: doc}
 		gotPartial, err := decodePartial(encodePartial(p))
 		if diff := cmp.Diff(p, gotPartial, cmp.AllowUnexported(partial{}), cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Fatalf("partial fill: %v (-want +got):\n%s", err, diff)
@@ -89,7 +100,13 @@ func TestRecordRoundTrip(t *testing.T) {
 // Every single flipped bit and every cut of a record is found.
 func TestRecordDamage(t *testing.T) {
 	m := object.Meta{Size: 5, ETag: `"x"`, User: map[string]string{"a": "b"}, Filled: &object.Provenance{URL: "u", Verified: []string{"v"}}}
-	v := encodeObject(m, "body")
+	checkDamage(t, encodeObject(m, place{body: "body"}))
+	m.VersionID, m.Encryption = "v1", &object.Encryption{Algorithm: "AES256", KeyMD5: "md5", Salt: []byte("salt"), Size: 37}
+	checkDamage(t, encodeObject(m, place{pieces: 7}))
+}
+
+func checkDamage(t *testing.T, v []byte) {
+	t.Helper()
 	for i := range v {
 		for bit := range 8 {
 			bad := bytes.Clone(v)
@@ -108,8 +125,8 @@ func TestRecordDamage(t *testing.T) {
 }
 
 func TestNewerRecordIsNoDamage(t *testing.T) {
-	v := encodeObject(object.Meta{Size: 5}, "body")
-	v[0] = recordVersion + 1
+	v := encodeObject(object.Meta{Size: 5}, place{body: "body"})
+	v[0] = extendedVersion + 1
 	v = reseal(v)
 	_, _, err := decodeObject(v)
 	if !errors.Is(err, object.ErrStore) || errors.Is(err, object.ErrDamaged) {
@@ -128,8 +145,9 @@ func reseal(v []byte) []byte {
 
 // FuzzRecord feeds the decoders with records whose checksum is right, so that they get past it.
 func FuzzRecord(f *testing.F) {
-	f.Add(encodeObject(object.Meta{Size: 5, User: map[string]string{"a": "b"}, Filled: &object.Provenance{Verified: []string{"x"}}}, "body"))
-	f.Add(encodeObject(object.Meta{}, ""))
+	f.Add(encodeObject(object.Meta{Size: 5, User: map[string]string{"a": "b"}, Filled: &object.Provenance{Verified: []string{"x"}}}, place{body: "body"}))
+	f.Add(encodeObject(object.Meta{Size: 5, VersionID: "v", Appendable: true, Encryption: &object.Encryption{Size: 37}}, place{pieces: 7}))
+	f.Add(encodeObject(object.Meta{}, place{}))
 	f.Add(encodeBucket(Bucket{ID: 1, Name: "bucket", Created: time.Unix(1, 0)}))
 	f.Add(encodeSetting(7, []byte("doc")))
 	f.Add(encodeIntent(intent{1, 2}))
@@ -142,11 +160,11 @@ func FuzzRecord(f *testing.F) {
 					t.Errorf("%s: error without a name: %v", what, err)
 				}
 			}
-			m, body, err := decodeObject(v)
+			m, at, err := decodeObject(v)
 			check("object", err)
 			if err == nil {
-				again, b, err := decodeObject(encodeObject(m, body))
-				if diff := cmp.Diff(m, again); err != nil || b != body || diff != "" {
+				again, there, err := decodeObject(encodeObject(m, at))
+				if diff := cmp.Diff(m, again); err != nil || there != at || diff != "" {
 					t.Errorf("the record of what was decoded gives another object: %v\n%s", err, diff)
 				}
 			}
@@ -169,7 +187,7 @@ func BenchmarkDecodeObject(b *testing.B) {
 	v := encodeObject(object.Meta{
 		Size: 12345, ETag: `"d41d8cd98f00b204e9800998ecf8427e"`, LastModified: time.Unix(1, 0), Created: time.Unix(2, 0), ContentType: "application/octet-stream",
 		Digest: object.Digest{CRC64NVME: 1, MD5: "d41d8cd98f00b204e9800998ecf8427e"},
-	}, "0123456789abcdef0123456789abcdef")
+	}, place{body: "0123456789abcdef0123456789abcdef"})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := decodeObject(v); err != nil {

@@ -74,11 +74,11 @@ func (s *Store) liveBodies(ctx context.Context, yield func(BodyID) bool) error {
 		if n%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		_, body, err := decodeObject(it.Value())
+		_, at, err := decodeObject(it.Value())
 		if err != nil {
 			return err
 		}
-		if body != "" && !yield(body) {
+		if at.body != "" && !yield(at.body) {
 			return nil
 		}
 	}
