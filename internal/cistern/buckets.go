@@ -34,13 +34,13 @@ func (s *Server) CreateBucket(ctx context.Context, c Caller, name, zone string) 
 
 // HeadBucket fails unless the bucket exists and c may see it.
 func (s *Server) HeadBucket(ctx context.Context, c Caller, name string) error {
-	_, err := s.open(ctx, c, name, readBucket)
+	_, err := s.open(ctx, c, name, "", headBucket)
 	return err
 }
 
 // DeleteBucket removes an empty bucket with its settings. Fills that run for it end without commit.
 func (s *Server) DeleteBucket(ctx context.Context, c Caller, name string) error {
-	b, err := s.open(ctx, c, name, owner)
+	b, err := s.open(ctx, c, name, "", own)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (s *Server) DeleteBucket(ctx context.Context, c Caller, name string) error 
 
 // List returns a page of the bucket's objects: of what is stored, nothing of the source.
 func (s *Server) List(ctx context.Context, c Caller, bucket string, q store.ListQuery) (store.Bucket, store.Page, error) {
-	b, err := s.open(ctx, c, bucket, readBucket)
+	b, err := s.open(ctx, c, bucket, q.Prefix, listObjects)
 	if err != nil {
 		return store.Bucket{}, store.Page{}, err
 	}

@@ -36,8 +36,9 @@ func New(o Options) *Server {
 	return &Server{store: o.Store, filler: o.Filler, origin: o.Origin}
 }
 
-// open returns the bucket if c has right on it. It fails with [object.ErrNoSuchBucket] or [object.ErrDenied].
-func (s *Server) open(ctx context.Context, c Caller, bucket string, need right) (store.Bucket, error) {
+// open returns the bucket if c has leave for need on key in it; key is "" for what is about the bucket, and the prefix of a listing. It fails with
+// [object.ErrNoSuchBucket] or [object.ErrDenied]. Every operation comes through here first.
+func (s *Server) open(ctx context.Context, c Caller, bucket, key string, need action) (store.Bucket, error) {
 	b, err := s.store.Bucket(ctx, bucket)
 	if err != nil {
 		return store.Bucket{}, err
@@ -45,7 +46,7 @@ func (s *Server) open(ctx context.Context, c Caller, bucket string, need right) 
 	if c.owns(b) {
 		return b, nil
 	}
-	if need == owner {
+	if need == own {
 		return store.Bucket{}, denied("only the bucket's owner may do this")
 	}
 	grants, err := s.grants(ctx, b)

@@ -37,7 +37,7 @@ type Object struct {
 // Get opens an object: from the store, or from the flight that brings it. The caller closes it. It fails with
 // [object.ErrNoSuchKey] when neither the store nor the source has it, and as [fill.Filler.Get] does.
 func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) (*Object, error) {
-	b, err := s.open(ctx, c, bucket, readObject)
+	b, err := s.open(ctx, c, bucket, key, getObject)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 
 // Head is Get without the bytes. A miss asks the source and stores nothing.
 func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read) (*Object, error) {
-	b, err := s.open(ctx, c, bucket, readObject)
+	b, err := s.open(ctx, c, bucket, key, headObject)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ var putBuffers = sync.Pool{New: func() any { b := make([]byte, putBuffer); retur
 // Put stores an object, whatever was there. When it returns, the object is on disk. It fails with [object.ErrTooLarge],
 // [object.ErrIncompleteBody] or [object.ErrBadDigest] for a body that is not as announced, and stores nothing then.
 func (s *Server) Put(ctx context.Context, c Caller, bucket, key string, u Upload) (object.Meta, error) {
-	b, err := s.open(ctx, c, bucket, writeObject)
+	b, err := s.open(ctx, c, bucket, key, createObject)
 	if err != nil {
 		return object.Meta{}, err
 	}
@@ -113,7 +113,7 @@ func receive(ctx context.Context, u Upload, spool store.Spool) (object.Meta, err
 
 // Delete removes an object; a missing one counts as removed. A fill of the key that runs ends without commit; the next GET fills anew.
 func (s *Server) Delete(ctx context.Context, c Caller, bucket, key string) error {
-	b, err := s.open(ctx, c, bucket, deleteKeys)
+	b, err := s.open(ctx, c, bucket, key, deleteObject)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func decodeMirror(doc []byte) (mirror, error) {
 
 // Mirror returns the source site of a bucket, exactly as it was set, or [object.ErrNoSetting].
 func (s *Server) Mirror(ctx context.Context, c Caller, bucket string) (site string, err error) {
-	b, err := s.open(ctx, c, bucket, owner)
+	b, err := s.open(ctx, c, bucket, "", own)
 	if err != nil {
 		return "", err
 	}
@@ -50,7 +50,7 @@ func (s *Server) Mirror(ctx context.Context, c Caller, bucket string) (site stri
 // SetMirror makes a bucket fill from site. It fails with [object.ErrInvalidArgument], and a text that names the part, for a site that is
 // malformed or leads where this caller's sources may not.
 func (s *Server) SetMirror(ctx context.Context, c Caller, bucket, site string) error {
-	b, err := s.open(ctx, c, bucket, owner)
+	b, err := s.open(ctx, c, bucket, "", own)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (s *Server) SetMirror(ctx context.Context, c Caller, bucket, site string) e
 
 // RemoveMirror ends the filling of a bucket; without a mirror it does nothing.
 func (s *Server) RemoveMirror(ctx context.Context, c Caller, bucket string) error {
-	b, err := s.open(ctx, c, bucket, owner)
+	b, err := s.open(ctx, c, bucket, "", own)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *Server) changeMirror(b store.Bucket, err error) error {
 
 // ACL returns who may do what with a bucket: the owner, whose full control is listed first, and those whom SetACL named.
 func (s *Server) ACL(ctx context.Context, c Caller, bucket string) (ownerID string, grants []Grant, err error) {
-	b, err := s.open(ctx, c, bucket, owner)
+	b, err := s.open(ctx, c, bucket, "", own)
 	if err != nil {
 		return "", nil, err
 	}
@@ -101,7 +101,7 @@ func (s *Server) ACL(ctx context.Context, c Caller, bucket string) (ownerID stri
 
 // SetACL replaces the grants of a bucket. The owner's full control needs no grant and cannot be taken.
 func (s *Server) SetACL(ctx context.Context, c Caller, bucket string, grants []Grant) error {
-	b, err := s.open(ctx, c, bucket, owner)
+	b, err := s.open(ctx, c, bucket, "", own)
 	if err != nil {
 		return err
 	}

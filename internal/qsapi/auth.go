@@ -3,15 +3,19 @@ package qsapi
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 
-	"github.com/cisternhq/cistern/internal/cistern"
 	"github.com/cisternhq/cistern/internal/sign"
 )
 
 // authenticate finds out who asks, before anything else of the request is looked at. Credentials that are sent are checked, also where
 // anonymous requests would do.
 func (a *API) authenticate(r *request, path, query string) error {
+	r.caller.Referer = r.Header.Get("Referer")
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		r.caller.Address = at.Addr().Unmap()
+	}
 	covered := sign.Request{Method: r.Method, Path: path, Query: query, Header: r.Header}
 	if r.target.vhost {
 		covered.Bucket = r.target.bucket
@@ -42,7 +46,7 @@ func (a *API) authenticate(r *request, path, query string) error {
 	if c.Presigned && a.o.MaxPresign > 0 && c.Expires > a.o.Now().Add(a.o.MaxPresign).Unix() {
 		return fail(http.StatusForbidden, "permission_denied", "Links may not be signed for longer than %v.", a.o.MaxPresign)
 	}
-	r.caller = cistern.Caller{Owner: owner, Operator: operator}
+	r.caller.Owner, r.caller.Operator = owner, operator
 	r.signed, r.link = true, c.Presigned
 	return nil
 }
