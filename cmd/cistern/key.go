@@ -20,14 +20,15 @@ import (
 func newKey() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
-		Short: "Make, list and remove access keys of a Cistern server",
-		Long: `Make, list and remove access keys of a Cistern server. Only the operator's key may do that. It is a part of Cistern, not of the
-QingStor API.`,
+		Short: "Make, list, disable and remove access keys of a Cistern server",
+		Long: `Make, list, disable and remove access keys of a Cistern server. Only the operator's key may do that, and a running server knows of it
+at once. It is a part of Cistern, not of the QingStor API.`,
 		Example: `  cistern key new --owner alice
   cistern key ls
+  cistern key disable QWERTYUIOPASDFGHJKLZ
   cistern key rm QWERTYUIOPASDFGHJKLZ`,
 	}
-	c.AddCommand(newKeyNew(), newKeyList(), newKeyRemove())
+	c.AddCommand(newKeyNew(), newKeyList(), newKeyDisable(), newKeyEnable(), newKeyRemove())
 	return group(c)
 }
 
@@ -38,6 +39,7 @@ type accessKey struct {
 	Owner    string    `json:"owner"`
 	Operator bool      `json:"operator,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
+	Disabled bool      `json:"disabled,omitempty"`
 }
 
 func newKeyNew() *cobra.Command {
@@ -88,7 +90,11 @@ func newKeyList() *cobra.Command {
 				if asJSON {
 					err = printJSON(c.OutOrStdout(), k)
 				} else {
-					_, err = fmt.Fprintf(c.OutOrStdout(), "%20s  %-20s  %s\n", formatTime(k.Created), k.ID, k.Owner)
+					mark := ""
+					if k.Disabled {
+						mark = "  (disabled)"
+					}
+					_, err = fmt.Fprintf(c.OutOrStdout(), "%20s  %-20s  %s%s\n", formatTime(k.Created), k.ID, k.Owner, mark)
 				}
 				if err != nil {
 					return err
@@ -99,6 +105,33 @@ func newKeyList() *cobra.Command {
 	}
 	cl.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	return c
+}
+
+func newKeyDisable() *cobra.Command {
+	return newKeySwitch("disable", "Refuse an access key for a while",
+		`Refuse requests signed with an access key from now on, with 403 access_key_disabled, until "cistern key enable". Its owner's buckets and
+other keys stay as they are. The operator's key cannot be disabled.`, true)
+}
+
+func newKeyEnable() *cobra.Command {
+	return newKeySwitch("enable", "Take a disabled access key again", `Take requests signed with a disabled access key again.`, false)
+}
+
+func newKeySwitch(verb, short, long string, disabled bool) *cobra.Command {
+	var cl client
+	c := &cobra.Command{
+		Use:     verb + " KEY_ID",
+		Short:   short,
+		Long:    long,
+		Example: "  cistern key " + verb + " QWERTYUIOPASDFGHJKLZ",
+		Args:    args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			in := map[string]bool{"disabled": disabled}
+			return explain(cl.admin(c.Context(), http.MethodPut, "/-/keys/"+url.PathEscape(args[0]), in, nil))
+		},
+	}
+	cl.flags(c)
 	return c
 }
 

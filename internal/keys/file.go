@@ -28,6 +28,7 @@ type record struct {
 	Owner    string    `json:"owner"`
 	Operator bool      `json:"operator,omitempty"`
 	Created  time.Time `json:"created"`
+	Disabled bool      `json:"disabled,omitempty"`
 }
 
 // read returns the keys of the file at path, and whether others than its owner may read or write it.
@@ -79,6 +80,9 @@ func read(path string) (stored map[string]Key, exposed bool, err error) {
 		}
 		if rec.Operator {
 			operators++
+			if rec.Disabled {
+				return nil, false, fmt.Errorf("%s: key %d: the operator's key is disabled", path, i+1)
+			}
 		}
 		stored[rec.ID] = Key(rec)
 	}

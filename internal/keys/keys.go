@@ -26,8 +26,8 @@ const OperatorOwner = "operator"
 var (
 	// ErrNotFound: there is no key of that ID; list the keys.
 	ErrNotFound = errors.New("no such access key")
-	// ErrOperator: the operator's key cannot be removed; replace it instead.
-	ErrOperator = errors.New("the operator's key cannot be removed")
+	// ErrOperator: the operator's key cannot be removed or disabled; replace it instead.
+	ErrOperator = errors.New("the operator's key cannot be removed or disabled")
 	// ErrInvalid: correct the value that the text names.
 	ErrInvalid = errors.New("invalid access key")
 )
@@ -44,6 +44,8 @@ type Key struct {
 	Operator bool
 	// Created is when the key was made, UTC; zero for a key from the environment.
 	Created time.Time
+	// Disabled: requests signed with the key are refused, until it is enabled again.
+	Disabled bool
 }
 
 // String is the key's ID.
@@ -181,7 +183,22 @@ func (r *Ring) Remove(id string) error {
 	return r.keep(next)
 }
 
-// add keeps k too. The caller holds mu.
+// SetDisabled refuses requests signed with the key of an ID from then on, or takes them again. Its owner's buckets and other keys stay as they are.
+func (r *Ring) SetDisabled(id string, disabled bool) (Key, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, ok := (*r.byID.Load())[id]
+	switch {
+	case !ok:
+		return Key{}, fmt.Errorf("%w: %q", ErrNotFound, id)
+	case k.Operator:
+		return Key{}, ErrOperator
+	}
+	k.Disabled = disabled
+	return k, r.add(k)
+}
+
+// add keeps k too, in place of a key of its ID. The caller holds mu.
 func (r *Ring) add(k Key) error {
 	next := maps.Clone(r.stored)
 	next[k.ID] = k

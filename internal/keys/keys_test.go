@@ -56,6 +56,22 @@ func TestKeysSurviveReopening(t *testing.T) {
 	if err != nil || made || got != op {
 		t.Errorf("EnsureOperator() after reopening = %#v, made %v, %v; want the first key", got, made, err)
 	}
+	for _, disabled := range []bool{true, false} {
+		if got, err := again.SetDisabled(k.ID, disabled); err != nil || got.Disabled != disabled || got.Secret != k.Secret {
+			t.Errorf("SetDisabled(%v) = %#v, %v", disabled, got, err)
+		}
+		for _, r := range []*keys.Ring{again, open(t, path)} {
+			if got, ok := r.Lookup(k.ID); !ok || got.Disabled != disabled {
+				t.Errorf("Lookup after SetDisabled(%v) has %v, %v", disabled, got.Disabled, ok)
+			}
+		}
+	}
+	if _, err := again.SetDisabled(op.ID, true); !errors.Is(err, keys.ErrOperator) {
+		t.Errorf("SetDisabled(the operator's key) = %v, want ErrOperator", err)
+	}
+	if _, err := again.SetDisabled("NOBODY", true); !errors.Is(err, keys.ErrNotFound) {
+		t.Errorf("SetDisabled(NOBODY) = %v, want ErrNotFound", err)
+	}
 	if err := again.Remove(k.ID); err != nil {
 		t.Fatal(err)
 	}

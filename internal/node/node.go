@@ -292,7 +292,7 @@ type ring struct{ r *keys.Ring }
 
 var _ qsapi.Keys = ring{}
 
-func (k ring) Lookup(id string) (secret, owner string, operator, ok bool) {
+func (k ring) Lookup(id string) (qsapi.Key, bool) {
 	key, ok := k.r.Lookup(id)
-	return key.Secret, key.Owner, key.Operator, ok
+	return qsapi.Key{Secret: key.Secret, Owner: key.Owner, Operator: key.Operator, Disabled: key.Disabled}, ok
 }

@@ -79,6 +79,9 @@ func TestKeysBelongToTheOperator(t *testing.T) {
 		{"wrong body", s.Operator, "POST", "/-/keys", 400},
 		{"no such key", s.Operator, "DELETE", "/-/keys/NOBODY", 404},
 		{"own key", s.Operator, "DELETE", "/-/keys/" + s.Operator.ID, 409},
+		{"another user disables", user, "PUT", "/-/keys/" + user.ID, 403},
+		{"wrong body of a change", s.Operator, "PUT", "/-/keys/" + user.ID, 400},
+		{"wrong method on a key", s.Operator, "GET", "/-/keys/" + user.ID, 405},
 		{"no such path", s.Operator, "GET", "/-/kyes", 404},
 		{"removed", s.Operator, "DELETE", "/-/keys/" + user.ID, 204},
 	} {

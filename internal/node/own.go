@@ -98,7 +98,14 @@ func (n *Node) ownPath(w http.ResponseWriter, r *http.Request) error {
 	}
 	if rest, ok := strings.CutPrefix(path, "/-/keys/"); ok {
 		return n.operatorOnly(r, func() error {
-			return only(r, func() error { return n.removeKey(w, r, rest) }, http.MethodDelete)
+			id, err := url.PathUnescape(rest)
+			if err != nil {
+				return refuse(http.StatusBadRequest, "invalid_argument", "The key's ID is not validly escaped.")
+			}
+			if r.Method == http.MethodPut {
+				return n.changeKey(w, r, id)
+			}
+			return only(r, func() error { return n.removeKey(w, id) }, http.MethodPut, http.MethodDelete)
 		})
 	}
 	return refuse(http.StatusNotFound, "not_found", "There is nothing under this path.")
@@ -176,12 +183,17 @@ type shown struct {
 	Owner    string    `json:"owner"`
 	Operator bool      `json:"operator,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
+	Disabled bool      `json:"disabled,omitempty"`
+}
+
+func show(k keys.Key) shown {
+	return shown{ID: k.ID, Owner: k.Owner, Operator: k.Operator, Created: k.Created, Disabled: k.Disabled}
 }
 
 func (n *Node) listKeys(w http.ResponseWriter, r *http.Request) error {
 	list := []shown{}
 	for _, k := range n.o.Keys.List() {
-		list = append(list, shown{ID: k.ID, Owner: k.Owner, Operator: k.Operator, Created: k.Created})
+		list = append(list, show(k))
 	}
 	writeJSON(w, r, http.StatusOK, list)
 	return nil
@@ -203,26 +215,47 @@ func (n *Node) newKey(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	n.log.Info("access key made", "access_key", k)
-	writeJSON(w, r, http.StatusCreated, shown{ID: k.ID, Secret: k.Secret, Owner: k.Owner, Created: k.Created})
+	made := show(k)
+	made.Secret = k.Secret
+	writeJSON(w, r, http.StatusCreated, made)
 	return nil
 }
 
-func (n *Node) removeKey(w http.ResponseWriter, r *http.Request, escaped string) error {
-	id, err := url.PathUnescape(escaped)
-	if err != nil {
-		return refuse(http.StatusBadRequest, "invalid_argument", "The key's ID is not validly escaped.")
+// changeKey disables or enables a key.
+func (n *Node) changeKey(w http.ResponseWriter, r *http.Request, id string) error {
+	var in struct {
+		Disabled *bool `json:"disabled"`
 	}
-	switch err := n.o.Keys.Remove(id); {
-	case errors.Is(err, keys.ErrNotFound):
-		return refuse(http.StatusNotFound, "access_key_not_exists", "There is no such access key.")
-	case errors.Is(err, keys.ErrOperator):
-		return refuse(http.StatusConflict, "operator_key", "The operator's key cannot be removed.")
-	case err != nil:
-		return err
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<10))
+	if err != nil || json.Unmarshal(body, &in) != nil || in.Disabled == nil {
+		return refuse(http.StatusBadRequest, "invalid_argument", "The body is not {\"disabled\": true} or {\"disabled\": false}.")
+	}
+	k, err := n.o.Keys.SetDisabled(id, *in.Disabled)
+	if err != nil {
+		return keyError(err)
+	}
+	n.log.Info("access key changed", "access_key", k, "disabled", k.Disabled)
+	writeJSON(w, r, http.StatusOK, show(k))
+	return nil
+}
+
+func (n *Node) removeKey(w http.ResponseWriter, id string) error {
+	if err := n.o.Keys.Remove(id); err != nil {
+		return keyError(err)
 	}
 	n.log.Info("access key removed", "id", id)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+func keyError(err error) error {
+	switch {
+	case errors.Is(err, keys.ErrNotFound):
+		return refuse(http.StatusNotFound, "access_key_not_exists", "There is no such access key.")
+	case errors.Is(err, keys.ErrOperator):
+		return refuse(http.StatusConflict, "operator_key", "The operator's key cannot be removed or disabled.")
+	}
+	return err
 }
 
 func text(w http.ResponseWriter, r *http.Request, status int, line string) error {

@@ -20,8 +20,19 @@ import (
 
 // Keys knows the access keys.
 type Keys interface {
-	// Lookup returns what belongs to an access key id; ok is false for an unknown one. It must be quick: every signed request asks.
-	Lookup(keyID string) (secret, owner string, operator, ok bool)
+	// Lookup returns the key of an access key id; ok is false for an unknown one. It must be quick: every signed request asks.
+	Lookup(keyID string) (k Key, ok bool)
+}
+
+// Key is what belongs to an access key id.
+type Key struct {
+	Secret string
+	// Owner is the user whom requests signed with the key come from.
+	Owner string
+	// Operator: they may do everything.
+	Operator bool
+	// Disabled: they are refused.
+	Disabled bool
 }
 
 // Options are the settings of an API.

@@ -27,11 +27,11 @@ func (a *API) authenticate(r *request, path, query string) error {
 	if !ok {
 		return nil
 	}
-	secret, owner, operator, known := a.o.Keys.Lookup(c.KeyID)
+	k, known := a.o.Keys.Lookup(c.KeyID)
 	if !known {
-		secret = a.decoySK
+		k.Secret = a.decoySK
 	}
-	err = c.Verify(covered, secret, a.o.Now())
+	err = c.Verify(covered, k.Secret, a.o.Now())
 	switch {
 	case !known:
 		return fail(http.StatusUnauthorized, "invalid_access_key_id", "The access key id is not known here.")
@@ -42,11 +42,13 @@ func (a *API) authenticate(r *request, path, query string) error {
 		return fail(http.StatusForbidden, "request_expired", "%s", sentence(err.Error()))
 	case err != nil:
 		return fail(http.StatusBadRequest, "invalid_argument", "%s", sentence(err.Error()))
+	case k.Disabled: // only who has the secret is told
+		return fail(http.StatusForbidden, "access_key_disabled", "The access key is disabled. The operator of this server can enable it again.")
 	}
 	if c.Presigned && a.o.MaxPresign > 0 && c.Expires > a.o.Now().Add(a.o.MaxPresign).Unix() {
 		return fail(http.StatusForbidden, "permission_denied", "Links may not be signed for longer than %v.", a.o.MaxPresign)
 	}
-	r.caller.Owner, r.caller.Operator = owner, operator
+	r.caller.Owner, r.caller.Operator = k.Owner, k.Operator
 	r.signed, r.link = true, c.Presigned
 	return nil
 }

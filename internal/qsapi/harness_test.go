@@ -26,16 +26,16 @@ import (
 // now is the time by the tests' clock.
 var now = time.Date(2026, 11, 22, 6, 44, 22, 0, time.UTC)
 
-// keyring has a key for each user; the secret of user u is "secret-u".
+// keyring has a key for each user; the secret of user u is "secret-u". The key of mallory is disabled.
 type keyring struct{}
 
-func (keyring) Lookup(id string) (secret, owner string, operator, ok bool) {
+func (keyring) Lookup(id string) (qsapi.Key, bool) {
 	switch id {
-	case "OPERATOR", "ALICE", "BOB":
-		owner = strings.ToLower(id)
-		return "secret-" + owner, owner, id == "OPERATOR", true
+	case "OPERATOR", "ALICE", "BOB", "CAROL", "MALLORY":
+		owner := strings.ToLower(id)
+		return qsapi.Key{Secret: "secret-" + owner, Owner: owner, Operator: id == "OPERATOR", Disabled: id == "MALLORY"}, true
 	}
-	return "", "", false, false
+	return qsapi.Key{}, false
 }
 
 // site is a running server.

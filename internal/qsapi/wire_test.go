@@ -154,6 +154,7 @@ func TestGolden(t *testing.T) {
 		{"not-implemented", message{as: "ALICE", method: "GET", path: b + "?stats"}},
 		{"method-not-allowed", message{as: "ALICE", method: "PATCH", path: b}},
 		{"unknown-parameter", message{as: "ALICE", method: "GET", path: b + "?unknown"}},
+		{"disabled-key", message{as: "MALLORY", method: "GET", path: b}},
 		{"unknown-key", message{as: "NOBODY", method: "GET", path: b}},
 		{"wrong-signature", message{method: "GET", path: b, auth: "QS ALICE:cvxOT8lITsA3icxS/vPWTNZm3+NJ74W0uJ+BA/i4U1Y="}},
 		{"expired", message{as: "ALICE", method: "GET", path: b, header: []string{"Date: Sun, 22 Nov 2026 06:28:22 GMT"}}},
