@@ -102,6 +102,7 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	intents, intentsEnd := span(spaceIntent, b.ID)
 	partials, partialsEnd := span(spacePartial, b.ID)
 	objects, objectsEnd := span(spaceObject, b.ID)
+	outbox, outboxEnd := span(spaceOutbox, b.ID)
 	err := retry(ctx, func() error {
 		key, v, err := s.bucketRecord(ctx, b)
 		if err != nil {
@@ -139,7 +140,9 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	}
 	// A setting, an intent or a note may have come in after the look above and before the batch. Nobody finds it, as the ID is never used
 	// again, and none can follow, as they all require the bucket's record. So the bucket is gone whether or not this succeeds.
-	err = errors.Join(s.clear(ctx, settings, settingsEnd), s.clear(ctx, intents, intentsEnd), s.dropPartials(ctx, partials, partialsEnd))
+	// Nor is there anybody left who could be told what happened in it.
+	err = errors.Join(s.clear(ctx, settings, settingsEnd), s.clear(ctx, intents, intentsEnd), s.dropPartials(ctx, partials, partialsEnd),
+		s.clear(ctx, outbox, outboxEnd))
 	if err != nil && ctx.Err() == nil {
 		return on("delete bucket", b.Name, "", err)
 	}

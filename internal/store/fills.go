@@ -124,7 +124,7 @@ func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change 
 		return err
 	}
 	change.Require = append(conditions, unchanged(note, v))
-	if err := s.replace(ctx, i.bucket, i.key, nil, &m, &change); err != nil {
+	if err := s.replace(ctx, i.bucket, i.key, Created, nil, &m, &change); err != nil {
 		return err
 	}
 	change.Delete = [][]byte{intentKey(i.bucket.ID, i.key)}
@@ -133,7 +133,7 @@ func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change 
 		change.Delete = append(change.Delete, note)
 		change.Forget = noted(v)
 	}
-	return storeErr(s.e.Apply(ctx, &change))
+	return s.apply(ctx, &change)
 }
 
 // stands returns the conditions under which a fill may change anything, and the revision of its mirror setting. It fails with object.ErrExists

@@ -9,6 +9,7 @@ const (
 	spaceIntent  = 'I' // bucket ID, key      → a running fill
 	spaceNext    = 'N' //                     → the last bucket ID that was given out
 	spaceObject  = 'O' // bucket ID, key      → the object
+	spaceOutbox  = 'Q' // bucket ID, queue    → an event that somebody is still to be told, or a counter
 	spacePartial = 'P' // bucket ID, key      → how far a fill came
 	spaceSetting = 'S' // bucket ID, name     → a setting
 	spaceUsage   = 'U' // bucket ID, one byte → a counter

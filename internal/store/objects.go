@@ -53,7 +53,7 @@ func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, ch
 		return err
 	}
 	change.Require = []Condition{unchanged(bucket, bv), unchanged(rec, old)}
-	if err := s.replace(ctx, b, key, old, &m, &change); err != nil {
+	if err := s.replace(ctx, b, key, Created, old, &m, &change); err != nil {
 		return err
 	}
 	// A fill that began before this loses anyhow, as the key is taken; but its intent must not outlive a DELETE that follows.
@@ -66,26 +66,28 @@ func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, ch
 	if fill != nil {
 		change.Delete = [][]byte{ik}
 	}
-	return storeErr(s.e.Apply(ctx, &change))
+	return s.apply(ctx, &change)
 }
 
 // replace adds to batch what becomes of the object under key, whose record is old (nil: there is none), when next takes its place (nil: nothing does):
-// its bytes go, and the bucket's counters change. Every change of what is under a key comes through here. The records themselves are the caller's.
-func (s *Store) replace(_ context.Context, b Bucket, _ string, old []byte, next *object.Meta, batch *Batch) error {
+// its bytes go, the bucket's counters change, and its consumers will be told kind. Every change of what is under a key comes through here, and its
+// batch goes through apply. The records themselves are the caller's.
+func (s *Store) replace(ctx context.Context, b Bucket, key string, kind EventKind, old []byte, next *object.Meta, batch *Batch) error {
 	var objects, size int64
+	var gone *object.Meta
 	if old != nil {
 		was, at, err := decodeOld(old)
 		if err != nil {
 			return err
 		}
-		objects, size = -1, -was.Size
+		gone, objects, size = &was, -1, -was.Size
 		batch.Drop = append(batch.Drop, drop(at)...)
 	}
 	if next != nil {
 		objects, size = objects+1, size+next.Size
 	}
 	batch.Add = append(batch.Add, usage(b.ID, objects, size)...)
-	return nil
+	return s.happened(ctx, b, key, kind, gone, next, batch)
 }
 
 // newObject returns the part of a batch that every new object has: its record and its body.
@@ -190,14 +192,14 @@ func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
 		batch := &Batch{Require: []Condition{unchanged(rec, old)}}
 		if old != nil {
 			batch.Delete = append(batch.Delete, rec)
-			if err := s.replace(ctx, b, key, old, nil, batch); err != nil {
+			if err := s.replace(ctx, b, key, Deleted, old, nil, batch); err != nil {
 				return err
 			}
 		}
 		if fill != nil {
 			batch.Delete = append(batch.Delete, ik)
 		}
-		return storeErr(s.e.Apply(ctx, batch))
+		return s.apply(ctx, batch)
 	})
 	return on("delete object", b.Name, key, err)
 }

@@ -152,6 +152,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(encodeSetting(7, []byte("doc")))
 	f.Add(encodeIntent(intent{1, 2}))
 	f.Add(encodePartial(partial{setting: 1, saved: time.Unix(1, 0), body: "body", size: 5, state: []byte("state")}))
+	f.Add(encodeEvent(Event{Kind: Created, Bucket: "bucket", Key: "key", At: time.Unix(1, 0), Cause: Cause{Principal: "user", Replica: true}}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, v []byte) {
 		for _, v := range [][]byte{v, reseal(v)} {
@@ -174,6 +175,8 @@ func FuzzRecord(f *testing.F) {
 			check("setting", err)
 			_, err = decodeIntent(v)
 			check("intent", err)
+			_, err = decodeEvent(v)
+			check("event", err)
 			p, err := decodePartial(v)
 			check("partial fill", err)
 			if again, err2 := decodePartial(encodePartial(p)); err == nil && (err2 != nil || !cmp.Equal(p, again, cmp.AllowUnexported(partial{}))) {

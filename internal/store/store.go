@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cisternhq/cistern/internal/object"
 )
@@ -20,13 +21,28 @@ import (
 type Store struct {
 	e Engine
 
+	consumers []*Consumer
+	stamped   atomic.Int64 // the time of the last event, in nanoseconds since 1970
+	news      struct {
+		sync.Mutex // guards more
+		more       chan struct{}
+	}
+
 	mu    sync.Mutex // guards fills
 	fills map[fillID]int
 }
 
 // New returns a store over e. Call Recover before the first use: e may hold leftovers of a process that ended early.
-func New(e Engine) *Store {
-	return &Store{e: e, fills: make(map[fillID]int)}
+// The consumers are told of changes, see Waiting.
+func New(e Engine, consumers ...*Consumer) *Store {
+	s := &Store{e: e, consumers: consumers, fills: make(map[fillID]int)}
+	s.news.more = make(chan struct{})
+	for _, c := range consumers {
+		if c.MaxPending == 0 {
+			c.MaxPending = 10_000
+		}
+	}
+	return s
 }
 
 // Close closes the engine, which waits for running calls.
@@ -45,6 +61,9 @@ type sweeper interface {
 // nothing can be said of bodies that seem forgotten.
 func (s *Store) Recover(ctx context.Context) error {
 	if err := s.clear(ctx, []byte{spaceIntent}, []byte{spaceIntent + 1}); err != nil {
+		return fmt.Errorf("recover store: %w", err)
+	}
+	if err := s.recoverStamps(ctx); err != nil {
 		return fmt.Errorf("recover store: %w", err)
 	}
 	spare, err := s.recoverPartials(ctx)

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"store", storeTests},
 		{"fills", fillTests},
 		{"partials", partialTests},
+		{"outbox", outboxTests},
 		{"between", betweenTests},
 		{"between partials", betweenPartialTests},
 	} {
