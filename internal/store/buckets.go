@@ -103,6 +103,8 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	partials, partialsEnd := span(spacePartial, b.ID)
 	objects, objectsEnd := span(spaceObject, b.ID)
 	outbox, outboxEnd := span(spaceOutbox, b.ID)
+	states, statesEnd := span(spaceState, b.ID)
+	journal, journalEnd := span(spaceJournal, b.ID)
 	err := retry(ctx, func() error {
 		key, v, err := s.bucketRecord(ctx, b)
 		if err != nil {
@@ -142,7 +144,7 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	// again, and none can follow, as they all require the bucket's record. So the bucket is gone whether or not this succeeds.
 	// Nor is there anybody left who could be told what happened in it.
 	err = errors.Join(s.clear(ctx, settings, settingsEnd), s.clear(ctx, intents, intentsEnd), s.dropPartials(ctx, partials, partialsEnd),
-		s.clear(ctx, outbox, outboxEnd))
+		s.clear(ctx, outbox, outboxEnd), s.clear(ctx, states, statesEnd), s.clear(ctx, journal, journalEnd))
 	if err != nil && ctx.Err() == nil {
 		return on("delete bucket", b.Name, "", err)
 	}
@@ -202,6 +204,9 @@ func (s *Store) bucketRecord(ctx context.Context, b Bucket) (key, value []byte, 
 	}
 	return key, value, nil
 }
+
+// isGone reports whether err says that there is no such bucket.
+func isGone(err error) bool { return errors.Is(err, object.ErrNoSuchBucket) }
 
 // counter reads the record of a counter.
 func counter(v []byte) (int64, error) {

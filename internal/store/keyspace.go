@@ -7,6 +7,8 @@ import "encoding/binary"
 const (
 	spaceBucket  = 'B' // name                → the bucket
 	spaceIntent  = 'I' // bucket ID, key      → a running fill
+	spaceState   = 'J' // bucket ID or 0, name → how far a job of the server came
+	spaceJournal = 'L' // bucket ID, file     → lines that are to become an object, or how many bytes of them there are
 	spaceNext    = 'N' //                     → the last bucket ID that was given out
 	spaceObject  = 'O' // bucket ID, key      → the object
 	spaceOutbox  = 'Q' // bucket ID, queue    → an event that somebody is still to be told, or a counter

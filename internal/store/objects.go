@@ -31,9 +31,14 @@ func (s *Store) NewSpool(ctx context.Context, size int64) (Spool, error) {
 // When it returns nil, the object will survive a crash. It fails with object.ErrNoSuchBucket when b is gone.
 // The spool is the store's afterwards, also on failure: it is discarded.
 func (s *Store) Put(ctx context.Context, b Bucket, key string, m object.Meta, spool Spool) error {
+	return s.PutIf(ctx, b, key, m, spool, func(*object.Meta) error { return nil })
+}
+
+// PutIf is Put if may allows it, which is given what is there, nil for nothing, and may be called more than once. Its error is returned.
+func (s *Store) PutIf(ctx context.Context, b Bucket, key string, m object.Meta, spool Spool, may func(old *object.Meta) error) error {
 	batch, err := s.newObject(b, key, m, spool)
 	if err == nil {
-		err = retry(ctx, func() error { return s.put(ctx, b, key, m, *batch) })
+		err = retry(ctx, func() error { return s.put(ctx, b, key, m, *batch, may) })
 	}
 	if err != nil || m.Size == 0 {
 		_ = spool.Discard() // what it cannot remove now is swept at the next start
@@ -42,7 +47,7 @@ func (s *Store) Put(ctx context.Context, b Bucket, key string, m object.Meta, sp
 }
 
 // put is one try. change holds the object's own record and body.
-func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, change Batch) error {
+func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, change Batch, may func(*object.Meta) error) error {
 	bucket, bv, err := s.bucketRecord(ctx, b)
 	if err != nil {
 		return err
@@ -50,6 +55,9 @@ func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, ch
 	rec := objectKey(b.ID, key)
 	old, err := s.get(ctx, rec)
 	if err != nil {
+		return err
+	}
+	if err := allowed(may, old); err != nil {
 		return err
 	}
 	change.Require = []Condition{unchanged(bucket, bv), unchanged(rec, old)}
@@ -177,6 +185,11 @@ func (s *Store) open(ctx context.Context, b Bucket, key string) (*Object, error)
 // Delete removes an object; a missing one counts as removed. It ends a running fill of the key without commit.
 // When it returns nil, that will survive a crash.
 func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
+	return s.DeleteIf(ctx, b, key, func(*object.Meta) error { return nil })
+}
+
+// DeleteIf is Delete if may allows it, which is given what is there, nil for nothing, and may be called more than once. Its error is returned.
+func (s *Store) DeleteIf(ctx context.Context, b Bucket, key string, may func(old *object.Meta) error) error {
 	rec, ik := objectKey(b.ID, key), intentKey(b.ID, key)
 	err := retry(ctx, func() error {
 		old, err := s.get(ctx, rec)
@@ -185,6 +198,9 @@ func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
 		}
 		fill, err := s.get(ctx, ik)
 		if err != nil {
+			return err
+		}
+		if err := allowed(may, old); err != nil {
 			return err
 		}
 		// Where both are missing, the batch changes nothing. It is applied all the same: another DELETE may have removed them a
@@ -202,6 +218,39 @@ func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
 		return s.apply(ctx, batch)
 	})
 	return on("delete object", b.Name, key, err)
+}
+
+// Relabel lets change alter what is known of an object beside its bytes, and reports whether it did: change is given what is there and returns whether
+// the object is to be what it made of it. It may be called more than once. Size and bytes stay. It is no new object, so nobody is told.
+// It fails with object.ErrNoSuchKey.
+func (s *Store) Relabel(ctx context.Context, b Bucket, key string, change func(*object.Meta) bool) (bool, error) {
+	changed := false
+	err := retry(ctx, func() error {
+		m, at, old, err := s.look(ctx, b, key)
+		if err != nil {
+			return err
+		}
+		size, encryption := m.Size, m.Encryption
+		if changed = change(&m); !changed {
+			return nil
+		}
+		m.Size, m.Encryption = size, encryption
+		rec := objectKey(b.ID, key)
+		return storeErr(s.e.Apply(ctx, &Batch{Require: []Condition{unchanged(rec, old)}, Set: []Record{{rec, encodeObject(m, at)}}}))
+	})
+	return changed && err == nil, on("change object", b.Name, key, err)
+}
+
+// allowed asks may about the object whose record is old, nil for none. A damaged one is asked about as one without any field.
+func allowed(may func(*object.Meta) error, old []byte) error {
+	if old == nil {
+		return may(nil)
+	}
+	m, _, err := decodeOld(old)
+	if err != nil {
+		return err
+	}
+	return may(&m)
 }
 
 // decodeOld reads the record of an object that is about to go. A damaged one counts as empty: to replace or to delete it must be possible. What

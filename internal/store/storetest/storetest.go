@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"fills", fillTests},
 		{"partials", partialTests},
 		{"outbox", outboxTests},
+		{"jobs", jobTests},
 		{"between", betweenTests},
 		{"between partials", betweenPartialTests},
 	} {
