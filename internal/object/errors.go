@@ -20,6 +20,12 @@ var (
 	ErrNoSetting = errors.New("no such setting")
 	// ErrExists: the key has an object already, so a commit that only creates did nothing.
 	ErrExists = errors.New("object exists")
+	// ErrNoSuchUpload: the bucket has no such unfinished upload: it was completed or aborted, or never begun. Begin one.
+	ErrNoSuchUpload = errors.New("no such upload")
+	// ErrObjectState: the object is of a kind that this cannot be done to, such as an append to one that was put.
+	ErrObjectState = errors.New("invalid object state")
+	// ErrPosition: the append expected the object to end elsewhere; see Position.
+	ErrPosition = errors.New("position is not the end of the object")
 	// ErrSuperseded: a DELETE, or a change of the bucket, ended the fill; asking again starts anew.
 	ErrSuperseded = errors.New("fill was superseded")
 
@@ -34,6 +40,10 @@ var (
 	ErrMetadataTooLarge = errors.New("metadata too large")
 	// ErrTooLarge: send the object in parts.
 	ErrTooLarge = errors.New("entity too large")
+	// ErrTooSmall: make every part but the last one larger.
+	ErrTooSmall = errors.New("entity too small")
+	// ErrTooManyParts: make fewer and larger parts.
+	ErrTooManyParts = errors.New("too many parts")
 	// ErrIncompleteBody: the body ended early; send it again.
 	ErrIncompleteBody = errors.New("incomplete body")
 	// ErrBadDigest: the body is not what its checksum says; send it again.
@@ -89,6 +99,16 @@ type Retry struct {
 func (e *Retry) Error() string { return e.Err.Error() }
 
 func (e *Retry) Unwrap() error { return e.Err }
+
+// Position adds to ErrPosition where the object ends, in bytes. Use errors.As to find it.
+type Position struct {
+	Next int64
+	Err  error
+}
+
+func (e *Position) Error() string { return e.Err.Error() }
+
+func (e *Position) Unwrap() error { return e.Err }
 
 // Explained is an error with a text that the client may read: it says which part is wrong and what to do.
 // The texts of all other errors are for the log.

@@ -95,8 +95,8 @@ func (s *Store) Buckets(ctx context.Context) ([]Bucket, error) {
 	return list, nil
 }
 
-// DeleteBucket removes a bucket with its settings, its counters, its fill intents and what is noted of its unfinished fills. It fails with object.ErrBucketNotEmpty, or with
-// object.ErrNoSuchBucket when b is gone, even if there is another bucket of its name.
+// DeleteBucket removes a bucket with its settings, its counters, its fill intents, its unfinished uploads and what is noted of its unfinished fills. It
+// fails with object.ErrBucketNotEmpty, or with object.ErrNoSuchBucket when b is gone, even if there is another bucket of its name.
 func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	settings, settingsEnd := span(spaceSetting, b.ID)
 	intents, intentsEnd := span(spaceIntent, b.ID)
@@ -120,6 +120,7 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 		batch := &Batch{
 			Require: []Condition{unchanged(key, v), {Key: objects, Until: objectsEnd}},
 			Delete:  [][]byte{key, usageKey(b.ID, usageObjects), usageKey(b.ID, usageBytes)},
+			Set:     []Record{garbageUploads(b.ID)}, // of which none can come in after this, as they all require the bucket's record
 		}
 		for _, r := range [...][2][]byte{{settings, settingsEnd}, {intents, intentsEnd}} {
 			keys, err := s.keys(ctx, r[0], r[1], -1)
@@ -135,7 +136,7 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 		if err != nil {
 			return err
 		}
-		return storeErr(s.e.Apply(ctx, batch))
+		return s.apply(ctx, batch)
 	})
 	if err != nil {
 		return on("delete bucket", b.Name, "", err)

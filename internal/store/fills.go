@@ -124,7 +124,7 @@ func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change 
 		return err
 	}
 	change.Require = append(conditions, unchanged(note, v))
-	if err := s.replace(ctx, i.bucket, i.key, Created, nil, &m, &change); err != nil {
+	if err := s.replace(ctx, i.bucket, i.key, Created, nil, place{}, &m, &change); err != nil {
 		return err
 	}
 	change.Delete = [][]byte{intentKey(i.bucket.ID, i.key)}

@@ -1,19 +1,26 @@
 package store
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // The first byte of a record's key says what the record is. What belongs to a bucket has the bucket's ID next, 8 bytes big endian, so that
 // it lies together, and the objects of a bucket have the bytes of their keys after that, so that they lie in listing order.
 const (
+	spaceUpload  = 'A' // bucket ID, key in order, upload ID → an unfinished multipart upload
 	spaceBucket  = 'B' // name                → the bucket
+	spaceGarbage = 'G' // one byte, IDs       → what is being removed bit by bit
 	spaceIntent  = 'I' // bucket ID, key      → a running fill
 	spaceState   = 'J' // bucket ID or 0, name → how far a job of the server came
 	spaceJournal = 'L' // bucket ID, file     → lines that are to become an object, or how many bytes of them there are
+	spacePiece   = 'M' // pieces ID, the offset behind the piece → a piece of an object
 	spaceNext    = 'N' //                     → the last bucket ID that was given out
 	spaceObject  = 'O' // bucket ID, key      → the object
 	spaceOutbox  = 'Q' // bucket ID, queue    → an event that somebody is still to be told, or a counter
 	spacePartial = 'P' // bucket ID, key      → how far a fill came
 	spaceSetting = 'S' // bucket ID, name     → a setting
+	spacePart    = 'T' // bucket ID, upload ID → a counter of the changes of its parts; with a part number behind it → the part
 	spaceUsage   = 'U' // bucket ID, one byte → a counter
 )
 
@@ -40,6 +47,39 @@ func usageKey(bucket uint64, counter byte) []byte {
 	return within(spaceUsage, bucket, string([]byte{counter}))
 }
 
+// uploadKey is the key of an upload's record. Uploads lie in the order of their keys, then of their IDs.
+func uploadKey(bucket uint64, key, id string) []byte {
+	return append(append(within(spaceUpload, bucket, inOrder(key)), orderEnd...), id...)
+}
+
+// A key that something follows needs an end that sorts before all that could be there in its place. So 0x00 in it becomes 0x00 0xff.
+const orderEnd = "\x00\x01"
+
+func inOrder(key string) string { return strings.ReplaceAll(key, "\x00", "\x00\xff") }
+
+// splitUpload returns the key and the ID of an upload from the key of its record.
+func splitUpload(k []byte) (key, id string, ok bool) {
+	_, rest := split(k)
+	if len(rest) < len(orderEnd)+uploadIDLen {
+		return "", "", false
+	}
+	rest, id = rest[:len(rest)-uploadIDLen], rest[len(rest)-uploadIDLen:]
+	key, ok = strings.CutSuffix(rest, orderEnd)
+	return strings.ReplaceAll(key, "\x00\xff", "\x00"), id, ok
+}
+
+// changesKey is the key of the counter of the changes of an upload's parts. The parts lie behind it, by number.
+func changesKey(bucket uint64, upload string) []byte { return within(spacePart, bucket, upload) }
+
+func partKey(bucket uint64, upload string, number int) []byte {
+	return binary.BigEndian.AppendUint16(changesKey(bucket, upload), uint16(number))
+}
+
+// pieceKey is the key of the piece that ends before offset end. So the first one at or behind offset+1 is the one that holds offset.
+func pieceKey(pieces uint64, end int64) []byte {
+	return binary.BigEndian.AppendUint64(within(spacePiece, pieces, ""), uint64(end))
+}
+
 // split returns the bucket and the rest of a record's key that within made.
 func split(k []byte) (bucket uint64, rest string) {
 	if len(k) < 9 {
@@ -63,4 +103,22 @@ func after(prefix []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// pieceEnd returns the offset behind a piece from the key of its record.
+func pieceEnd(k []byte) int64 {
+	_, rest := split(k)
+	if len(rest) != 8 {
+		return 0 // no piece ends there
+	}
+	return int64(binary.BigEndian.Uint64([]byte(rest)))
+}
+
+// partNumber returns the number of a part from the key of its record; ok is false for the counter of changes.
+func partNumber(k []byte) (number int, ok bool) {
+	_, rest := split(k)
+	if len(rest) != uploadIDLen+2 {
+		return 0, false
+	}
+	return int(binary.BigEndian.Uint16([]byte(rest[uploadIDLen:]))), true
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/cisternhq/cistern/internal/object"
@@ -48,20 +49,25 @@ func (s *Store) PutIf(ctx context.Context, b Bucket, key string, m object.Meta, 
 
 // put is one try. change holds the object's own record and body.
 func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, change Batch, may func(*object.Meta) error) error {
-	bucket, bv, err := s.bucketRecord(ctx, b)
-	if err != nil {
-		return err
-	}
-	rec := objectKey(b.ID, key)
-	old, err := s.get(ctx, rec)
+	old, err := s.get(ctx, objectKey(b.ID, key))
 	if err != nil {
 		return err
 	}
 	if err := allowed(may, old); err != nil {
 		return err
 	}
-	change.Require = []Condition{unchanged(bucket, bv), unchanged(rec, old)}
-	if err := s.replace(ctx, b, key, Created, old, &m, &change); err != nil {
+	return s.putOver(ctx, b, key, Created, old, place{}, m, change)
+}
+
+// putOver applies change, which holds what it requires itself and the records and bodies of m, if the record of the object under key still is old. Of the
+// old object's bytes those in stays remain. Consumers will be told kind.
+func (s *Store) putOver(ctx context.Context, b Bucket, key string, kind EventKind, old []byte, stays place, m object.Meta, change Batch) error {
+	bucket, bv, err := s.bucketRecord(ctx, b)
+	if err != nil {
+		return err
+	}
+	change.Require = append(slices.Clip(change.Require), unchanged(bucket, bv), unchanged(objectKey(b.ID, key), old))
+	if err := s.replace(ctx, b, key, kind, old, stays, &m, &change); err != nil {
 		return err
 	}
 	// A fill that began before this loses anyhow, as the key is taken; but its intent must not outlive a DELETE that follows.
@@ -72,15 +78,15 @@ func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, ch
 		return err
 	}
 	if fill != nil {
-		change.Delete = [][]byte{ik}
+		change.Delete = append(slices.Clip(change.Delete), ik)
 	}
 	return s.apply(ctx, &change)
 }
 
 // replace adds to batch what becomes of the object under key, whose record is old (nil: there is none), when next takes its place (nil: nothing does):
-// its bytes go, the bucket's counters change, and its consumers will be told kind. Every change of what is under a key comes through here, and its
-// batch goes through apply. The records themselves are the caller's.
-func (s *Store) replace(ctx context.Context, b Bucket, key string, kind EventKind, old []byte, next *object.Meta, batch *Batch) error {
+// its bytes go, but for those in stays, the bucket's counters change, and its consumers will be told kind. Every change of what is under a key comes
+// through here, and its batch goes through apply. The records themselves are the caller's.
+func (s *Store) replace(ctx context.Context, b Bucket, key string, kind EventKind, old []byte, stays place, next *object.Meta, batch *Batch) error {
 	var objects, size int64
 	var gone *object.Meta
 	if old != nil {
@@ -89,7 +95,9 @@ func (s *Store) replace(ctx context.Context, b Bucket, key string, kind EventKin
 			return err
 		}
 		gone, objects, size = &was, -1, -was.Size
-		batch.Drop = append(batch.Drop, drop(at)...)
+		if at != stays {
+			drop(at, batch)
+		}
 	}
 	if next != nil {
 		objects, size = objects+1, size+next.Size
@@ -152,34 +160,50 @@ func (s *Store) open(ctx context.Context, b Bucket, key string) (*Object, error)
 		if err != nil {
 			return nil, err
 		}
-		if at == (place{}) {
-			return &Object{Meta: m, Body: empty{}}, nil
+		body, err := s.bodyAt(ctx, at, m.Size)
+		if err != nil && !errors.Is(err, object.ErrDamaged) {
+			return nil, err
 		}
-		body, err := s.e.Open(ctx, at.body)
-		if err == nil {
+		if err == nil && at.pieces == 0 {
 			return &Object{Meta: m, Body: body}, nil
-		}
-		if !errors.Is(err, object.ErrDamaged) {
-			return nil, storeErr(err)
 		}
 		// Perhaps it is not damage:
 		//   this reads the record of the first version,
 		//   a PUT commits a second version and removes the body of the first,
 		//   this does not find the body.
-		// Then the record is another one now. The same record without its body is damage.
+		// Then the record is another one now. The same record without its body is damage. Pieces are not looked for yet; but while the
+		// record is the same one, nobody has removed them, and from here on nobody does: see pin.
 		was := record
 		var lookErr error
 		m, at, record, lookErr = s.look(ctx, b, key)
+		if lookErr == nil && bytes.Equal(was, record) {
+			if err != nil {
+				return nil, err
+			}
+			return &Object{Meta: m, Body: body}, nil
+		}
+		if err == nil {
+			lookErr = errors.Join(lookErr, body.Close())
+		}
 		if lookErr != nil {
 			return nil, lookErr
-		}
-		if bytes.Equal(was, record) {
-			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// bodyAt opens what is at at, size plain bytes in all.
+func (s *Store) bodyAt(ctx context.Context, at place, size int64) (Body, error) {
+	switch {
+	case at == (place{}):
+		return empty{}, nil
+	case at.pieces != 0:
+		return s.newPieces(at.pieces, size), nil
+	}
+	body, err := s.e.Open(ctx, at.body)
+	return body, storeErr(err)
 }
 
 // Delete removes an object; a missing one counts as removed. It ends a running fill of the key without commit.
@@ -208,7 +232,7 @@ func (s *Store) DeleteIf(ctx context.Context, b Bucket, key string, may func(old
 		batch := &Batch{Require: []Condition{unchanged(rec, old)}}
 		if old != nil {
 			batch.Delete = append(batch.Delete, rec)
-			if err := s.replace(ctx, b, key, Deleted, old, nil, batch); err != nil {
+			if err := s.replace(ctx, b, key, Deleted, old, place{}, nil, batch); err != nil {
 				return err
 			}
 		}
@@ -263,11 +287,14 @@ func decodeOld(record []byte) (object.Meta, place, error) {
 	return m, at, err
 }
 
-func drop(at place) []BodyID {
-	if at.body == "" {
-		return nil
+// drop adds to batch that what is at at goes.
+func drop(at place, batch *Batch) {
+	if at.body != "" {
+		batch.Drop = append(batch.Drop, at.body)
 	}
-	return []BodyID{at.body}
+	if at.pieces != 0 {
+		batch.Set = append(slices.Clip(batch.Set), garbagePieces(at.pieces))
+	}
 }
 
 // usage is the change of a bucket's counters; nothing where nothing changes.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -221,15 +222,18 @@ func (s *Store) stamp() int64 {
 	}
 }
 
-// apply applies a batch, and wakes those who wait for events if it has any.
+// apply applies a batch, wakes those who wait for events if it has any, and removes what it makes garbage. Whether that succeeds concerns nobody who
+// waits for the batch: nobody finds it any more.
 func (s *Store) apply(ctx context.Context, batch *Batch) error {
 	if err := s.e.Apply(ctx, batch); err != nil {
 		return storeErr(err)
 	}
+	if slices.ContainsFunc(batch.Set, func(r Record) bool { return r.Key[0] == spaceOutbox }) {
+		s.wake()
+	}
 	for _, r := range batch.Set {
-		if r.Key[0] == spaceOutbox {
-			s.wake()
-			break
+		if r.Key[0] == spaceGarbage {
+			_ = s.collect(context.WithoutCancel(ctx), r.Key) // what is left, the next start removes
 		}
 	}
 	return nil

@@ -321,6 +321,40 @@ func decodePartial(v []byte) (partial, error) {
 	return p, nil
 }
 
+// partVersion is the version of the format of the records of parts and pieces.
+const partVersion = 1
+
+// encodePart returns the record of a part of an upload; that of a piece of an object is the same. The number is in the record's key.
+func encodePart(p Part) []byte {
+	b := make([]byte, 0, 192)
+	b = append(b, partVersion)
+	b = binary.AppendVarint(b, p.Size)
+	b = appendString(b, string(p.body))
+	b = binary.AppendVarint(b, p.AtRest)
+	b = binary.BigEndian.AppendUint64(b, p.Digest.CRC64NVME)
+	b = appendString(b, p.Digest.MD5)
+	b = appendString(b, p.ETag)
+	b = appendTime(b, p.Created)
+	return seal(b)
+}
+
+func decodePart(v []byte) (Part, error) {
+	r, err := unseal("part", partVersion, v)
+	if err != nil {
+		return Part{}, err
+	}
+	p := Part{Size: r.varint(), body: BodyID(r.string()), AtRest: r.varint()}
+	p.Digest = object.Digest{CRC64NVME: r.uint64(), MD5: r.string()}
+	p.ETag, p.Created = r.string(), r.time()
+	if err := r.end(); err != nil {
+		return Part{}, err
+	}
+	if p.Size < 0 || p.AtRest < 0 || (p.body != "") != (p.Size > 0) {
+		return Part{}, r.damaged("its size and its body do not fit")
+	}
+	return p, nil
+}
+
 // encodeLabel returns what is written beside a body: all that is needed to write the record again.
 func encodeLabel(key, value []byte) []byte {
 	b := make([]byte, 0, binary.MaxVarintLen32+len(key)+len(value))

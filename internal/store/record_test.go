@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,66 @@ func TestRecordRoundTrip(t *testing.T) {
 	})
 }
 
+func TestPartRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := Part{Size: rapid.Int64Min(0).Draw(t, "size"), AtRest: rapid.Int64Min(0).Draw(t, "at rest"), ETag: rapid.String().Draw(t, "etag"),
+			Digest:  object.Digest{CRC64NVME: rapid.Uint64().Draw(t, "crc"), MD5: rapid.String().Draw(t, "md5")},
+			Created: times().Draw(t, "created")}
+		if p.Size > 0 {
+			p.body = BodyID(rapid.StringN(1, 40, -1).Draw(t, "body"))
+		}
+		got, err := decodePart(encodePart(p))
+		if diff := cmp.Diff(p, got, cmp.AllowUnexported(Part{})); err != nil || diff != "" {
+			t.Fatalf("part: %v (-want +got):\n%s", err, diff)
+		}
+	})
+	for _, p := range []Part{{Size: 1}, {body: "x"}, {Size: -1, body: "x"}, {Size: 1, body: "x", AtRest: -1}} {
+		if _, err := decodePart(encodePart(p)); !errors.Is(err, object.ErrDamaged) {
+			t.Errorf("part %+v: %v, want %v", p, err, object.ErrDamaged)
+		}
+	}
+}
+
+// The keys of uploads sort as their keys and IDs do, and can be taken apart again.
+func TestUploadKeys(t *testing.T) {
+	keys := rapid.StringOf(rapid.SampledFrom([]rune{0, 1, 2, 'a', '/', 'é', '\U0010ffff'}))
+	ids := rapid.StringOfN(rapid.SampledFrom([]rune("0f")), uploadIDLen, uploadIDLen, -1)
+	rapid.Check(t, func(t *rapid.T) {
+		k1, k2, id1, id2 := keys.Draw(t, "key 1"), keys.Draw(t, "key 2"), ids.Draw(t, "id 1"), ids.Draw(t, "id 2")
+		want := strings.Compare(k1, k2)
+		if want == 0 {
+			want = strings.Compare(id1, id2)
+		}
+		a := uploadKey(7, k1, id1)
+		if got := bytes.Compare(a, uploadKey(7, k2, id2)); got != want {
+			t.Fatalf("%q %q and %q %q compare as %d, want %d", k1, id1, k2, id2, got, want)
+		}
+		if key, id, ok := splitUpload(a); key != k1 || id != id1 || !ok {
+			t.Fatalf("splitUpload = %q, %q, %v, want %q, %q", key, id, ok, k1, id1)
+		}
+		number := rapid.IntRange(0, MaxPart).Draw(t, "number")
+		if got, ok := partNumber(partKey(7, id1, number)); got != number || !ok {
+			t.Fatalf("partNumber = %d, %v, want %d", got, ok, number)
+		}
+		if _, ok := partNumber(changesKey(7, id1)); ok {
+			t.Fatal("the counter is taken for a part")
+		}
+		end := rapid.Int64Min(0).Draw(t, "end")
+		if got := pieceEnd(pieceKey(7, end)); got != end {
+			t.Fatalf("pieceEnd = %d, want %d", got, end)
+		}
+	})
+}
+
+// Later uploads have later IDs, and none is guessed.
+func TestUploadIDs(t *testing.T) {
+	at := time.UnixMilli(1_700_000_000_000)
+	a, b, c := newUploadID(at), newUploadID(at), newUploadID(at.Add(time.Millisecond))
+	if !validUploadID(a) || a == b || a[:12] != b[:12] || max(a, b) >= c || piecesOf(a) == 0 {
+		t.Errorf("IDs %s, %s and, a millisecond later, %s", a, b, c)
+	}
+}
+
 // Every single flipped bit and every cut of a record is found.
 func TestRecordDamage(t *testing.T) {
 	m := object.Meta{Size: 5, ETag: `"x"`, User: map[string]string{"a": "b"}, Filled: &object.Provenance{URL: "u", Verified: []string{"v"}}}
@@ -153,6 +214,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(encodeIntent(intent{1, 2}))
 	f.Add(encodePartial(partial{setting: 1, saved: time.Unix(1, 0), body: "body", size: 5, state: []byte("state")}))
 	f.Add(encodeEvent(Event{Kind: Created, Bucket: "bucket", Key: "key", At: time.Unix(1, 0), Cause: Cause{Principal: "user", Replica: true}}))
+	f.Add(encodePart(Part{Size: 5, body: "body", AtRest: 21, ETag: `"x"`, Created: time.Unix(1, 0)}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, v []byte) {
 		for _, v := range [][]byte{v, reseal(v)} {
@@ -177,6 +239,11 @@ func FuzzRecord(f *testing.F) {
 			check("intent", err)
 			_, err = decodeEvent(v)
 			check("event", err)
+			part, err := decodePart(v)
+			check("part", err)
+			if again, err2 := decodePart(encodePart(part)); err == nil && (err2 != nil || !cmp.Equal(part, again, cmp.AllowUnexported(Part{}))) {
+				t.Errorf("the record of what was decoded gives another part: %+v, %v", again, err2)
+			}
 			p, err := decodePartial(v)
 			check("partial fill", err)
 			if again, err2 := decodePartial(encodePartial(p)); err == nil && (err2 != nil || !cmp.Equal(p, again, cmp.AllowUnexported(partial{}))) {

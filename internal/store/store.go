@@ -28,14 +28,15 @@ type Store struct {
 		more       chan struct{}
 	}
 
-	mu    sync.Mutex // guards fills
+	mu    sync.Mutex // guards all below
 	fills map[fillID]int
+	pins  map[uint64]*pin // pieces that somebody reads
 }
 
 // New returns a store over e. Call Recover before the first use: e may hold leftovers of a process that ended early.
 // The consumers are told of changes, see Waiting.
 func New(e Engine, consumers ...*Consumer) *Store {
-	s := &Store{e: e, consumers: consumers, fills: make(map[fillID]int)}
+	s := &Store{e: e, consumers: consumers, fills: make(map[fillID]int), pins: make(map[uint64]*pin)}
 	s.news.more = make(chan struct{})
 	for _, c := range consumers {
 		if c.MaxPending == 0 {
@@ -54,13 +55,16 @@ type sweeper interface {
 	Sweep(ctx context.Context, spare map[BodyID]bool, live func(yield func(BodyID) bool) error) error
 }
 
-// Recover removes what a process that ended early left behind: intents of fills, unfinished and forgotten bodies. What can still be taken up by
+// Recover removes what a process that ended early left behind: intents of fills, garbage, unfinished and forgotten bodies. What can still be taken up by
 // ResumeFill stays.
 // Bodies that are being written now are safe from it; fills that run now would be superseded, so call it before the first one.
 // After an error the store works all the same; some leftovers are still there. object.ErrDamaged says that a record could not be read, so that
 // nothing can be said of bodies that seem forgotten.
 func (s *Store) Recover(ctx context.Context) error {
 	if err := s.clear(ctx, []byte{spaceIntent}, []byte{spaceIntent + 1}); err != nil {
+		return fmt.Errorf("recover store: %w", err)
+	}
+	if err := s.recoverGarbage(ctx); err != nil {
 		return fmt.Errorf("recover store: %w", err)
 	}
 	if err := s.recoverStamps(ctx); err != nil {
@@ -81,10 +85,48 @@ func (s *Store) Recover(ctx context.Context) error {
 	return nil
 }
 
-// liveBodies yields the body of every object. A damaged record ends it with an error: the body that it named must not be
-// taken for a forgotten one.
+// liveBodies yields the body of every object, of every piece of one and of every part of an upload. A damaged record ends it with an error: the
+// body that it named must not be taken for a forgotten one.
 func (s *Store) liveBodies(ctx context.Context, yield func(BodyID) bool) error {
-	it, err := s.e.Scan(ctx, []byte{spaceObject}, []byte{spaceObject + 1})
+	more := true
+	yieldIf := func(id BodyID) bool {
+		more = more && (id == "" || yield(id))
+		return more
+	}
+	for _, records := range []struct {
+		space byte
+		body  func(key, value []byte) (BodyID, error)
+	}{
+		{spaceObject, func(_, v []byte) (BodyID, error) {
+			_, at, err := decodeObject(v)
+			return at.body, err
+		}},
+		{spacePart, func(k, v []byte) (BodyID, error) {
+			if _, ok := partNumber(k); !ok {
+				return "", nil // the counter
+			}
+			p, err := decodePart(v)
+			return p.body, err
+		}},
+		{spacePiece, func(_, v []byte) (BodyID, error) {
+			p, err := decodePart(v)
+			return p.body, err
+		}},
+	} {
+		err := s.each(ctx, []byte{records.space}, []byte{records.space + 1}, func(k, v []byte) (bool, error) {
+			id, err := records.body(k, v)
+			return err == nil && yieldIf(id), err
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// each calls do with the records in [lower, upper), as they are at the call, until it returns false or an error.
+func (s *Store) each(ctx context.Context, lower, upper []byte, do func(key, value []byte) (bool, error)) error {
+	it, err := s.e.Scan(ctx, lower, upper)
 	if err != nil {
 		return storeErr(err)
 	}
@@ -93,12 +135,8 @@ func (s *Store) liveBodies(ctx context.Context, yield func(BodyID) bool) error {
 		if n%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		_, at, err := decodeObject(it.Value())
-		if err != nil {
+		if more, err := do(it.Key(), it.Value()); err != nil || !more {
 			return err
-		}
-		if at.body != "" && !yield(at.body) {
-			return nil
 		}
 	}
 	return storeErr(it.Err())

@@ -32,6 +32,9 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"jobs", jobTests},
 		{"between", betweenTests},
 		{"between partials", betweenPartialTests},
+		{"uploads", uploadTests},
+		{"appends", appendTests},
+		{"between uploads", betweenUploadTests},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			for _, tc := range suite.tests {
