@@ -10,6 +10,8 @@ import (
 
 	"github.com/yunify/qingstor-sdk-go/v3/config"
 	"github.com/yunify/qingstor-sdk-go/v3/service"
+
+	"github.com/cisternhq/cistern/conformance/internal/cistern"
 )
 
 // documented is the snippet of the SDK's page "PUT Bucket External Mirror" as it is printed there, with the output going
@@ -131,7 +133,7 @@ func TestGetThroughMirror(t *testing.T) {
 	// The answer may be there before the object is: wait until it is listed, then it must come from the store.
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := poll(ctx, nil, func() bool { return len(list(t, b, nil).Keys) == 1 }); err != nil {
+	if err := cistern.Poll(ctx, func() bool { return len(list(t, b, nil).Keys) == 1 }); err != nil {
 		t.Fatalf("the object is not listed: %v", err)
 	}
 	second := getHeader(t, b, key, content)

@@ -1,19 +1,12 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,37 +14,24 @@ import (
 	qserrors "github.com/yunify/qingstor-sdk-go/v3/request/errors"
 	"github.com/yunify/qingstor-sdk-go/v3/request/signer"
 	"github.com/yunify/qingstor-sdk-go/v3/service"
+
+	"github.com/cisternhq/cistern/conformance/internal/cistern"
 )
 
-// The key pair of the SDK's documentation, so that its snippets run as they are printed.
+// The pair that every server of these tests knows.
 const (
-	keyID  = "YOUR-ACCESS-KEY-ID"
-	secret = "YOUR--SECRET-ACCESS-KEY"
+	keyID  = cistern.KeyID
+	secret = cistern.Secret
 )
 
 // patience bounds each wait for the server's process.
-const patience = 30 * time.Second
+const patience = cistern.Patience
 
 // binary is the path of the command, built once.
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "conformance")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "cistern")
-		build := exec.Command("go", "build", "-o", binary, "./cmd/cistern")
-		build.Dir = ".."
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the command: %v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}())
+	os.Exit(cistern.Main(m, func(path string) { binary = path }))
 }
 
 // server is a running Cistern with an empty data directory.
@@ -60,110 +40,11 @@ type server struct {
 	port int
 }
 
-// log collects what the server's process prints.
-type log struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// start runs the command until the test ends, then stops it as an operator would and wants a clean exit.
+// start runs the command until the test ends.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{host: listener.Addr().String(), port: listener.Addr().(*net.TCPAddr).Port}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-
-	cmd := exec.Command(binary, append([]string{"serve", "--data", t.TempDir(), "--listen", s.host}, args...)...)
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "CISTERN_") && !strings.HasPrefix(v, "QINGSTOR_") {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
-	cmd.Env = append(cmd.Env, "CISTERN_ACCESS_KEY_ID="+keyID, "CISTERN_SECRET_ACCESS_KEY="+secret)
-	printed := &log{}
-	cmd.Stdout, cmd.Stderr = printed, printed
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	t.Cleanup(func() {
-		defer func() {
-			if t.Failed() {
-				t.Logf("the server printed:\n%s", printed)
-			}
-		}()
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Errorf("stop the server: %v", err)
-			return
-		}
-		select {
-		case err := <-exited:
-			if err != nil {
-				t.Errorf("the server ended with %v, want a clean exit after SIGTERM", err)
-			}
-		case <-time.After(patience):
-			t.Errorf("the server still runs %v after SIGTERM", patience)
-			if err := cmd.Process.Kill(); err != nil {
-				t.Error(err)
-			}
-			<-exited
-		}
-	})
-
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := poll(ctx, exited, func() bool { return s.ready(ctx) }); err != nil {
-		t.Fatalf("the server is not ready: %v\n%s", err, printed)
-	}
-	return s
-}
-
-// poll asks again and again until done says yes, the context ends or the process does.
-func poll(ctx context.Context, exited chan error, done func() bool) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case err := <-exited:
-			exited <- err // for whoever waits next
-			return fmt.Errorf("the process ended: %v", err)
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-	return nil
-}
-
-func (s *server) ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.host+"/-/readyz", nil)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	s := cistern.Start(t, binary, args...)
+	return &server{host: s.Host, port: s.Port}
 }
 
 // config is the SDK's configuration for the server, otherwise as config.New makes it.

@@ -12,6 +12,9 @@ func Rules() Table {
 			// The words know nothing of ours.
 			"internal/object": {NoHTTP: true},
 
+			// What a bucket's policy says is the same whoever asks.
+			"internal/policy": {Imports: []string{"internal/object"}, NoHTTP: true},
+
 			// Objects at rest know neither sources nor dialects.
 			"internal/store":           {Imports: []string{"internal/object"}, NoHTTP: true},
 			"internal/store/diskstore": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
@@ -28,7 +31,7 @@ func Rules() Table {
 				NoHTTP:  true,
 			},
 			"internal/cistern": {
-				Imports: []string{"internal/fill", "internal/origin", "internal/store", "internal/keys", "internal/object"},
+				Imports: []string{"internal/fill", "internal/origin", "internal/store", "internal/keys", "internal/policy", "internal/object"},
 				NoHTTP:  true,
 			},
 

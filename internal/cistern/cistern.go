@@ -10,6 +10,7 @@ import (
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
+	"github.com/cisternhq/cistern/internal/policy"
 	"github.com/cisternhq/cistern/internal/store"
 )
 
@@ -28,7 +29,8 @@ type Server struct {
 	origin *origin.Client
 
 	// What hits need of a bucket's settings, read once for each document.
-	acls parsed[[]Grant]
+	policies parsed[*policy.Policy]
+	acls     parsed[[]Grant]
 }
 
 // New returns a server of the parts in o.
@@ -43,23 +45,50 @@ func (s *Server) open(ctx context.Context, c Caller, bucket, key string, need ac
 	if err != nil {
 		return store.Bucket{}, err
 	}
-	if c.owns(b) {
-		return b, nil
+	if err := s.may(ctx, c, b, key, need); err != nil {
+		return store.Bucket{}, err
 	}
-	if need == own {
-		return store.Bucket{}, denied("only the bucket's owner may do this")
+	return b, nil
+}
+
+// may fails with [object.ErrDenied] unless c has leave for need on key in b. The order is: the operator, the owner's own matters, the bucket's policy, the
+// owner, the access control list (QingStor API, "Access control"). So a policy binds the bucket's owner as anybody else, but for what is needed to
+// change it.
+func (s *Server) may(ctx context.Context, c Caller, b store.Bucket, key string, need action) error {
+	switch {
+	case c.Operator:
+		return nil
+	case need == own && c.owns(b):
+		return nil
+	case need == own:
+		return denied("only the bucket's owner may do this")
+	}
+	p, err := s.policy(ctx, b)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		switch p.Decide(policy.Request{User: c.Owner, Action: string(need), Key: key, Address: c.Address, Referer: c.Referer}) {
+		case policy.Allow:
+			return nil
+		case policy.Deny:
+			return denied("the bucket's policy denies this")
+		}
+	}
+	if c.owns(b) {
+		return nil
 	}
 	grants, err := s.grants(ctx, b)
 	if err != nil {
-		return store.Bucket{}, err
+		return err
 	}
-	if !allows(grants, c, need) {
-		if c.Anonymous() {
-			return store.Bucket{}, denied("the bucket does not allow this without a signature")
-		}
-		return store.Bucket{}, denied("the bucket's access control list does not allow this")
+	switch {
+	case allows(grants, c, need):
+		return nil
+	case c.Anonymous():
+		return denied("the bucket does not allow this without a signature")
 	}
-	return b, nil
+	return denied("neither the bucket's policy nor its access control list allows this")
 }
 
 func denied(text string) error { return object.Explain(object.ErrDenied, "%s", text) }

@@ -15,6 +15,7 @@ import (
 const (
 	mirrorSetting = "mirror" // mirror
 	aclSetting    = "acl"    // []Grant
+	policySetting = "policy" // []policy.Statement
 )
 
 // mirror is the setting that says where a bucket fills from.

@@ -15,7 +15,8 @@ import (
 //
 // Header times may have any of the three forms of RFC 9110 §5.6.7. Metadata is given with lower-case names that
 // keep the prefix "x-qs-meta-". The JSON body must be one object, of valid UTF-8, at most [MaxDepth] deep, without repeated members;
-// names are case-sensitive, unknown members are ignored. How large it may be is the caller's business.
+// names are case-sensitive, unknown members are ignored. Where a list of texts is wanted, one text stands for a list of one: the API's documents
+// allow both (QingStor API, "Bucket Policy"). How large it may be is the caller's business.
 // It fails with a *[FieldError], and may have filled some fields by then.
 func Decode(m Message, v any) error { return decode(m, v, false) }
 

@@ -221,6 +221,9 @@ func assign(fv reflect.Value, v any, strict bool) error {
 		fv.SetInt(n)
 	case reflect.Slice:
 		a, ok := v.(array)
+		if s, one := v.(string); one && isText(fv.Type().Elem()) {
+			a, ok = array{s}, true
+		}
 		if !ok {
 			return wrong("a list")
 		}
@@ -244,6 +247,11 @@ func assign(fv reflect.Value, v any, strict bool) error {
 		return fmt.Errorf("wire: type %s cannot be in a JSON body", fv.Type())
 	}
 	return nil
+}
+
+// isText reports whether t is a string or a pointer to one.
+func isText(t reflect.Type) bool {
+	return t.Kind() == reflect.String || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.String
 }
 
 // kind names a parsed value for an error's text.

@@ -198,6 +198,14 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// A policy's "user": "*" is a list of one.
+func TestOneTextStandsForAList(t *testing.T) {
+	var got everything
+	if err := wire.DecodeStrict(wire.Message{JSON: []byte(`{"names":"a"}`)}, &got); err != nil || len(got.Names) != 1 || *got.Names[0] != "a" {
+		t.Errorf("Decode = %v, %v; want a list of a", got.Names, err)
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	body := func(s string) wire.Message { return wire.Message{JSON: []byte(s)} }
 	tests := []struct {
@@ -227,6 +235,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"text for a number", body(`{"owner":{"size":"5"}}`), "owner.size", false, `body member "owner.size" must be a whole number, found text`},
 		{"a fraction", body(`{"owner":{"size":5.5}}`), "owner.size", false, `body member "owner.size" must be a whole number`},
 		{"a number too large", body(`{"owner":{"size":9223372036854775808}}`), "owner.size", false, `body member "owner.size" is out of range`},
+		{"text for a list of objects", body(`{"items":"a"}`), "items", false, `body member "items" must be a list, found text`},
+		{"a number for a list of texts", body(`{"names":5}`), "names", false, `body member "names" must be a list, found a number`},
 		{"an object for a list", body(`{"items":{}}`), "items", false, `body member "items" must be a list, found an object`},
 		{"text for an object", body(`{"items":["a"]}`), "items[0]", false, `body member "items[0]" must be an object, found text`},
 		{"null in a list", body(`{"items":[null]}`), "items[0]", false, `body member "items[0]" must not be null`},
