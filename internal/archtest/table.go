@@ -28,14 +28,18 @@ func Rules() Table {
 			// The way out to sources knows neither buckets nor the store.
 			"internal/origin": {Imports: []string{"internal/object"}},
 
+			// What the server does by itself works on what is stored, whoever asked for it.
+			"internal/lifecycle": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
+
 			// The fill and the server know nothing of HTTP.
 			"internal/fill": {
 				Imports: []string{"internal/origin", "internal/store", "internal/object"},
 				NoHTTP:  true,
 			},
 			"internal/cistern": {
-				Imports: []string{"internal/fill", "internal/origin", "internal/store", "internal/keys", "internal/policy", "internal/seal", "internal/object"},
-				NoHTTP:  true,
+				Imports: []string{"internal/fill", "internal/origin", "internal/store", "internal/keys", "internal/policy", "internal/seal", "internal/object",
+					"internal/lifecycle"},
+				NoHTTP: true,
 			},
 
 			// Signatures and the mapping of structs to messages are shared by the SDK and the dialects.
@@ -69,7 +73,8 @@ func Rules() Table {
 			// The server put together, for the command and for tests. No part knows it.
 			"internal/node": {
 				Imports: []string{"internal/qsapi", "internal/cistern", "internal/fill", "internal/origin", "internal/store/...",
-					"internal/keys", "internal/telemetry", "internal/object", "internal/sign", "service"},
+					"internal/keys", "internal/telemetry", "internal/object", "internal/sign", "service",
+					"internal/lifecycle"},
 			},
 
 			// Nothing is hidden from the command, nothing depends on it. Examples are users of the SDK.
