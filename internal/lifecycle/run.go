@@ -102,6 +102,7 @@ type state struct {
 	Bucket string `json:"bucket,omitempty"`
 	Rule   string `json:"rule,omitempty"`
 	Marker string `json:"marker,omitempty"`
+	Upload string `json:"upload,omitempty"` // the ID, where the rule is about uploads
 }
 
 // job is the name of the state in the store.
@@ -193,7 +194,7 @@ func (r *Runner) pass(s state) {
 			continue
 		}
 		if b.Name > s.Bucket {
-			s.Bucket, s.Rule, s.Marker = b.Name, "", ""
+			s.Bucket, s.Rule, s.Marker, s.Upload = b.Name, "", "", ""
 		}
 		if err := r.bucket(b, &s); err != nil {
 			r.problem("a bucket's rules were not applied to the end", err, "bucket", b.Name)
@@ -229,11 +230,11 @@ func (r *Runner) bucket(b store.Bucket, s *state) error {
 		}
 	}
 	if len(rules) > 0 && rules[from].ID != s.Rule { // it was removed meanwhile: all from the front
-		s.Marker = ""
+		s.Marker, s.Upload = "", ""
 	}
 	for _, rule := range rules[from:] {
 		if rule.ID != s.Rule {
-			s.Rule, s.Marker = rule.ID, ""
+			s.Rule, s.Marker, s.Upload = rule.ID, "", ""
 		}
 		if !rule.enabled() {
 			continue
@@ -252,7 +253,7 @@ func (r *Runner) bucket(b store.Bucket, s *state) error {
 // apply does what one rule says, and returns to how many objects or uploads.
 func (r *Runner) apply(b store.Bucket, rule Rule, s *state) (int64, error) {
 	if rule.Abort != 0 {
-		return 0, nil // there are no multipart uploads yet that could be given up
+		return r.abort(b, rule, s)
 	}
 	var count atomic.Int64
 	for {
@@ -285,6 +286,39 @@ func (r *Runner) apply(b store.Bucket, rule Rule, s *state) (int64, error) {
 		r.note(*s)
 		if !r.sleep(r.o.Pause) {
 			return count.Load(), r.ctx.Err()
+		}
+	}
+}
+
+// abort gives up uploads that began too long ago. An upload never changes its beginning, so it is due or not whatever happens meanwhile.
+func (r *Runner) abort(b store.Bucket, rule Rule, s *state) (count int64, err error) {
+	for {
+		page, err := r.o.Store.ListUploads(r.ctx, b, store.ListQuery{Prefix: rule.Prefix, Marker: s.Marker, Limit: r.o.Page}, s.Upload)
+		if err != nil {
+			return count, err
+		}
+		for _, u := range page.Uploads {
+			if s.Started.Sub(u.Meta.Created) < time.Duration(rule.Abort)*24*time.Hour {
+				continue
+			}
+			switch err := r.o.Store.AbortUpload(r.ctx, b, u.Key, u.ID); {
+			case err == nil:
+				count++
+				r.aborted.Add(1)
+			case !errors.Is(err, object.ErrNoSuchUpload): // else it was completed, or given up by somebody else
+				r.problem("an upload was not given up", err, "bucket", b.Name, "key", u.Key, "rule", rule.ID)
+			}
+			if r.ctx.Err() != nil {
+				return count, r.ctx.Err()
+			}
+		}
+		if !page.More {
+			return count, nil
+		}
+		s.Marker, s.Upload = page.NextKey, page.NextID
+		r.note(*s)
+		if !r.sleep(r.o.Pause) {
+			return count, r.ctx.Err()
 		}
 	}
 }

@@ -21,6 +21,9 @@ import (
 
 const day = 24 * time.Hour
 
+// later lets the bubble's time pass.
+func later(d time.Duration) { <-time.After(d) }
+
 // aged is a store with a bucket, in a bubble of its own time.
 type aged struct {
 	t *testing.T
@@ -120,11 +123,11 @@ func TestObjectsExpire(t *testing.T) {
 		r := a.start()
 		defer r.Close()
 		a.want("keep/old log log/now old/old(STANDARD_IA) old/young")
-		time.Sleep(day + time.Minute)
+		later(day + time.Minute)
 		a.want("keep/old log log/now old/old(STANDARD_IA) old/young")
-		time.Sleep(day)
+		later(day)
 		a.want("keep/old log old/old(STANDARD_IA) old/young")
-		time.Sleep(26 * day)
+		later(26 * day)
 		a.want("keep/old log old/old(STANDARD_IA) old/young(STANDARD_IA)")
 		slices.Sort(a.deleted)
 		if diff := cmp.Diff([]string{"bucket/log/now", "bucket/log/old"}, a.deleted); diff != "" {
@@ -145,10 +148,49 @@ func TestRulesThatAreSetCountFromTheNextRun(t *testing.T) {
 		defer r.Close()
 		synctest.Wait()
 		a.set(expire(1, ""))
-		time.Sleep(day - time.Minute)
+		later(day - time.Minute)
 		a.want("old")
-		time.Sleep(2 * time.Minute)
+		later(2 * time.Minute)
 		a.want("")
+	})
+}
+
+func TestUploadsAreGivenUp(t *testing.T) {
+	agedTest(t, nil, func(t *testing.T, a *aged) {
+		a.o.Page = 2
+		a.set(lifecycle.Rule{ID: "up", Status: "enabled", Prefix: "a/", Abort: 2})
+		begin := func(keys ...string) {
+			for _, key := range keys {
+				_, err := a.s.CreateUpload(t.Context(), a.b, key, object.Meta{})
+				a.check(err)
+			}
+		}
+		begin("a/1", "a/1", "a/1", "b/1")
+		r := a.start()
+		defer r.Close()
+		later(day + time.Minute)
+		begin("a/1", "a/2")
+		want := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			p, err := a.s.ListUploads(t.Context(), a.b, store.ListQuery{Limit: 100}, "")
+			a.check(err)
+			var keys []string
+			for _, u := range p.Uploads {
+				keys = append(keys, u.Key)
+			}
+			if diff := cmp.Diff(want, keys); diff != "" {
+				t.Errorf("uploads at %v (-want +got):\n%s", time.Now().UTC(), diff)
+			}
+		}
+		want("a/1", "a/1", "a/1", "a/1", "a/2", "b/1")
+		later(day)
+		want("a/1", "a/2", "b/1")
+		later(2 * day)
+		want("b/1")
+		if n := r.Stats().Aborted; n != 5 {
+			t.Errorf("%d uploads were given up, want 5", n)
+		}
 	})
 }
 
@@ -162,7 +204,7 @@ func TestFilledObjectsAgeFromTheFill(t *testing.T) {
 		r := a.start()
 		defer r.Close()
 		a.want("filled")
-		time.Sleep(2*day + time.Minute)
+		later(2*day + time.Minute)
 		a.want("")
 	})
 }
@@ -217,9 +259,9 @@ func TestARunGoesOnAfterARestart(t *testing.T) {
 		r = a.start()
 		defer r.Close()
 		a.want("a d e")
-		time.Sleep(time.Hour)
+		later(time.Hour)
 		a.want("a d")
-		time.Sleep(day)
+		later(day)
 		a.want("")
 	})
 }
@@ -237,7 +279,7 @@ func TestAMissedRunIsMadeUpFor(t *testing.T) {
 			t.Errorf("%d runs after a restart, want none before a day is over", n)
 		}
 		r.Close()
-		time.Sleep(10*day + time.Hour)
+		later(10*day + time.Hour)
 		r = a.start()
 		defer r.Close()
 		a.want("")
@@ -254,7 +296,7 @@ func TestAClockThatWasWrongPutsNothingOff(t *testing.T) {
 		a.put(2*day, "a")
 		r := a.start()
 		defer r.Close()
-		time.Sleep(day + time.Minute)
+		later(day + time.Minute)
 		a.want("")
 	})
 }

@@ -34,6 +34,8 @@ var (
 	ErrInvalidBucketName = errors.New("invalid bucket name")
 	// ErrInvalidArgument: correct the value that the text names.
 	ErrInvalidArgument = errors.New("invalid argument")
+	// ErrInvalidRequest: correct the document that was sent; the text names the part.
+	ErrInvalidRequest = errors.New("invalid request")
 	// ErrInvalidRange: no byte of the range exists; ask within the size.
 	ErrInvalidRange = errors.New("invalid range")
 	// ErrMetadataTooLarge: shorten the user metadata.
