@@ -31,6 +31,7 @@ type Server struct {
 	// What hits need of a bucket's settings, read once for each document.
 	policies parsed[*policy.Policy]
 	acls     parsed[[]Grant]
+	cors     parsed[*CORS]
 }
 
 // New returns a server of the parts in o.

@@ -16,6 +16,7 @@ const (
 	mirrorSetting = "mirror" // mirror
 	aclSetting    = "acl"    // []Grant
 	policySetting = "policy" // []policy.Statement
+	corsSetting   = "cors"   // CORS
 )
 
 // mirror is the setting that says where a bucket fills from.
