@@ -18,6 +18,12 @@ var (
 	ErrBucketNotEmpty = errors.New("bucket is not empty")
 	// ErrNoSetting: the bucket has no such setting; set it first.
 	ErrNoSetting = errors.New("no such setting")
+	// ErrNoDomain: no bucket is reached under the domain; bind it first.
+	ErrNoDomain = errors.New("no such domain")
+	// ErrDomainTaken: another bucket has the domain; it has to be taken off that one first.
+	ErrDomainTaken = errors.New("domain is taken")
+	// ErrTooManyDomains: take one off the bucket first.
+	ErrTooManyDomains = errors.New("too many domains")
 	// ErrExists: the key has an object already, so a commit that only creates did nothing.
 	ErrExists = errors.New("object exists")
 	// ErrNoSuchUpload: the bucket has no such unfinished upload: it was completed or aborted, or never begun. Begin one.

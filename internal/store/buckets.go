@@ -95,7 +95,7 @@ func (s *Store) Buckets(ctx context.Context) ([]Bucket, error) {
 	return list, nil
 }
 
-// DeleteBucket removes a bucket with its settings, its counters, its fill intents, its unfinished uploads and what is noted of its unfinished fills. It
+// DeleteBucket removes a bucket with its settings, its domains, its counters, its fill intents, its unfinished uploads and what is noted of its unfinished fills. It
 // fails with object.ErrBucketNotEmpty, or with object.ErrNoSuchBucket when b is gone, even if there is another bucket of its name.
 func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	settings, settingsEnd := span(spaceSetting, b.ID)
@@ -136,16 +136,19 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 		if err != nil {
 			return err
 		}
+		if err := s.freeDomains(ctx, batch, b.ID); err != nil {
+			return err
+		}
 		return s.apply(ctx, batch)
 	})
 	if err != nil {
 		return on("delete bucket", b.Name, "", err)
 	}
-	// A setting, an intent or a note may have come in after the look above and before the batch. Nobody finds it, as the ID is never used
+	// A setting, an intent, a domain or a note may have come in after the look above and before the batch. Nobody finds it, as the ID is never used
 	// again, and none can follow, as they all require the bucket's record. So the bucket is gone whether or not this succeeds.
 	// Nor is there anybody left who could be told what happened in it.
 	err = errors.Join(s.clear(ctx, settings, settingsEnd), s.clear(ctx, intents, intentsEnd), s.dropPartials(ctx, partials, partialsEnd),
-		s.clear(ctx, outbox, outboxEnd), s.clear(ctx, states, statesEnd), s.clear(ctx, journal, journalEnd))
+		s.clear(ctx, outbox, outboxEnd), s.clear(ctx, states, statesEnd), s.clear(ctx, journal, journalEnd), s.dropDomains(ctx, b.ID))
 	if err != nil && ctx.Err() == nil {
 		return on("delete bucket", b.Name, "", err)
 	}

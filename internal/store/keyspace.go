@@ -10,6 +10,7 @@ import (
 const (
 	spaceUpload  = 'A' // bucket ID, key in order, upload ID → an unfinished multipart upload
 	spaceBucket  = 'B' // name                → the bucket
+	spaceDomain  = 'D' // domain              → the bucket that it is of
 	spaceGarbage = 'G' // one byte, IDs       → what is being removed bit by bit
 	spaceIntent  = 'I' // bucket ID, key      → a running fill
 	spaceState   = 'J' // bucket ID or 0, name → how far a job of the server came
@@ -22,6 +23,7 @@ const (
 	spaceSetting = 'S' // bucket ID, name     → a setting
 	spacePart    = 'T' // bucket ID, upload ID → a counter of the changes of its parts; with a part number behind it → the part
 	spaceUsage   = 'U' // bucket ID, one byte → a counter
+	spaceDomains = 'W' // bucket ID, domain   → nothing: the bucket has the domain, if the domain says so
 )
 
 // The counters of a bucket.
@@ -31,6 +33,8 @@ const (
 )
 
 func bucketKey(name string) []byte { return append([]byte{spaceBucket}, name...) }
+
+func domainKey(name string) []byte { return append([]byte{spaceDomain}, name...) }
 
 func within(space byte, bucket uint64, rest string) []byte {
 	k := make([]byte, 0, 1+8+len(rest))
@@ -43,6 +47,7 @@ func objectKey(bucket uint64, key string) []byte   { return within(spaceObject, 
 func intentKey(bucket uint64, key string) []byte   { return within(spaceIntent, bucket, key) }
 func partialKey(bucket uint64, key string) []byte  { return within(spacePartial, bucket, key) }
 func settingKey(bucket uint64, name string) []byte { return within(spaceSetting, bucket, name) }
+func domainsKey(bucket uint64, name string) []byte { return within(spaceDomains, bucket, name) }
 func usageKey(bucket uint64, counter byte) []byte {
 	return within(spaceUsage, bucket, string([]byte{counter}))
 }

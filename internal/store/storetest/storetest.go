@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"uploads", uploadTests},
 		{"appends", appendTests},
 		{"between uploads", betweenUploadTests},
+		{"domains", domainTests},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			for _, tc := range suite.tests {
