@@ -44,7 +44,7 @@ func decode(m Message, v any, strict bool) error {
 			return err
 		}
 	}
-	if len(p.elements) > 0 && len(m.JSON) > 0 {
+	if len(p.elements.members) > 0 && len(m.JSON) > 0 {
 		if err := decodeElements(m.JSON, p, rv, strict); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"sort"
 	"strconv"
 	"time"
 )
@@ -44,10 +45,12 @@ func Encode(v any) (Message, error) {
 			return Message{}, err
 		}
 	}
-	if len(p.elements) > 0 {
-		if m.JSON, err = encodeElements(p, rv); err != nil {
+	if len(p.elements.members) > 0 {
+		var b bytes.Buffer
+		if err := writeObject(&b, rv, p.elements); err != nil {
 			return Message{}, err
 		}
+		m.JSON = b.Bytes()
 		return m, nil
 	}
 	if p.body >= 0 {
@@ -96,32 +99,90 @@ func (m *Message) encodeHeader(f field, fv reflect.Value) error {
 	return nil
 }
 
-// encodeElements writes the JSON object of the elements, in the order of their names.
-func encodeElements(p *plan, rv reflect.Value) ([]byte, error) {
-	var b bytes.Buffer
+// writeObject writes a struct as a JSON object.
+//
+// encoding/json alone will not do: it leaves an empty list out where the tag says omitempty, and knows no codes.
+func writeObject(b *bytes.Buffer, rv reflect.Value, s *shape) error {
 	b.WriteByte('{')
-	for _, f := range p.elements {
-		fv := rv.Field(f.index)
-		if f.omitEmpty && nilable(fv.Kind()) && fv.IsNil() {
+	first := true
+	for _, m := range s.members {
+		fv := rv.Field(m.index)
+		if m.omitEmpty && nilable(fv.Kind()) && fv.IsNil() {
 			continue
 		}
-		if b.Len() > 1 {
+		if !first {
 			b.WriteByte(',')
 		}
-		name, err := json.Marshal(f.name)
-		if err != nil {
-			return nil, err
+		first = false
+		if err := writeLeaf(b, m.name); err != nil {
+			return err
 		}
-		value, err := json.Marshal(fv.Interface())
-		if err != nil {
-			return nil, &FieldError{f.name, inElements, err}
-		}
-		b.Write(name)
 		b.WriteByte(':')
-		b.Write(value)
+		if err := writeValue(b, fv, m.codes); err != nil {
+			return within(err, m.name)
+		}
 	}
 	b.WriteByte('}')
-	return b.Bytes(), nil
+	return nil
+}
+
+func writeValue(b *bytes.Buffer, v reflect.Value, codes []string) error {
+	if nilable(v.Kind()) && v.IsNil() {
+		b.WriteString("null")
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return writeValue(b, v.Elem(), codes)
+	case reflect.Slice:
+		b.WriteByte('[')
+		for i := range v.Len() {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			if err := writeValue(b, v.Index(i), codes); err != nil {
+				return withinList(err, i)
+			}
+		}
+		b.WriteByte(']')
+		return nil
+	case reflect.Map:
+		keys := v.MapKeys()
+		sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
+		b.WriteByte('{')
+		for i, k := range keys {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			if err := writeLeaf(b, k.String()); err != nil {
+				return err
+			}
+			b.WriteByte(':')
+			if err := writeValue(b, v.MapIndex(k), codes); err != nil {
+				return within(err, k.String())
+			}
+		}
+		b.WriteByte('}')
+		return nil
+	case reflect.Struct:
+		if v.Type() != timeType {
+			return writeObject(b, v, shapeOf(v.Type()))
+		}
+	case reflect.Int, reflect.Int64:
+		if n := v.Int(); n >= 0 && n < int64(len(codes)) {
+			return writeLeaf(b, codes[n])
+		}
+	}
+	return writeLeaf(b, v.Interface())
+}
+
+func writeLeaf(b *bytes.Buffer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return &FieldError{"", inElements, err}
+	}
+	b.Write(text)
+	return nil
 }
 
 func nilable(k reflect.Kind) bool {

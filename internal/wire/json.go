@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -50,7 +52,7 @@ func decodeElements(data []byte, p *plan, rv reflect.Value, strict bool) error {
 	if !ok {
 		return &FieldError{"", inElements, syntaxError("must be a JSON object, found " + kind(tree))}
 	}
-	return assignObject(rv, o, p.members, strict)
+	return assignObject(rv, o, p.elements, strict)
 }
 
 // parse reads one JSON value, strictly.
@@ -152,24 +154,25 @@ func within(err error, name string) error {
 // withinList puts the index of a list's item in front of what an error names.
 func withinList(err error, i int) error { return within(err, "["+strconv.Itoa(i)+"]") }
 
-func assignObject(rv reflect.Value, o object, members map[string]int, strict bool) error {
+func assignObject(rv reflect.Value, o object, s *shape, strict bool) error {
 	for _, name := range o.names {
-		i, ok := members[name]
+		i, ok := s.byName[name]
 		if !ok {
 			if strict {
 				return &FieldError{name, inElements, errors.New("is unknown")}
 			}
 			continue
 		}
-		if err := assign(rv.Field(i), o.values[name], strict); err != nil {
+		m := s.members[i]
+		if err := assign(rv.Field(m.index), o.values[name], m.codes, strict); err != nil {
 			return within(err, name)
 		}
 	}
 	return nil
 }
 
-// assign puts a parsed value into fv. Null leaves fv alone.
-func assign(fv reflect.Value, v any, strict bool) error {
+// assign puts a parsed value into fv. Null leaves fv alone. codes are texts that stand for whole numbers.
+func assign(fv reflect.Value, v any, codes []string, strict bool) error {
 	if _, ok := v.(null); ok {
 		return nil
 	}
@@ -190,7 +193,7 @@ func assign(fv reflect.Value, v any, strict bool) error {
 	switch fv.Kind() {
 	case reflect.Pointer:
 		p := reflect.New(fv.Type().Elem())
-		if err := assign(p.Elem(), v, strict); err != nil {
+		if err := assign(p.Elem(), v, codes, strict); err != nil {
 			return err
 		}
 		fv.Set(p)
@@ -207,6 +210,14 @@ func assign(fv reflect.Value, v any, strict bool) error {
 		}
 		fv.SetBool(b)
 	case reflect.Int, reflect.Int64:
+		if s, ok := v.(string); ok && len(codes) > 0 {
+			i := slices.Index(codes, s)
+			if i < 0 {
+				return fail("must be " + strings.Join(codes, " or "))
+			}
+			fv.SetInt(int64(i))
+			return nil
+		}
 		num, ok := v.(json.Number)
 		if !ok {
 			return wrong("a whole number")
@@ -232,7 +243,7 @@ func assign(fv reflect.Value, v any, strict bool) error {
 			if _, ok := item.(null); ok {
 				return withinList(fail("must not be null"), i)
 			}
-			if err := assign(s.Index(i), item, strict); err != nil {
+			if err := assign(s.Index(i), item, codes, strict); err != nil {
 				return withinList(err, i)
 			}
 		}
@@ -242,7 +253,21 @@ func assign(fv reflect.Value, v any, strict bool) error {
 		if !ok {
 			return wrong("an object")
 		}
-		return assignObject(fv, o, membersOf(fv.Type()), strict)
+		return assignObject(fv, o, shapeOf(fv.Type()), strict)
+	case reflect.Map:
+		o, ok := v.(object)
+		if !ok {
+			return wrong("an object")
+		}
+		m := reflect.MakeMapWithSize(fv.Type(), len(o.names))
+		for _, name := range o.names {
+			item := reflect.New(fv.Type().Elem()).Elem()
+			if err := assign(item, o.values[name], codes, strict); err != nil {
+				return within(err, name)
+			}
+			m.SetMapIndex(reflect.ValueOf(name), item)
+		}
+		fv.Set(m)
 	default:
 		return fmt.Errorf("wire: type %s cannot be in a JSON body", fv.Type())
 	}

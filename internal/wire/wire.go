@@ -11,7 +11,8 @@
 //	Body  io.Reader `location:"body"`
 //
 // Fields with the locations "statusCode" and "requestID", or with none, are left alone. The tag lenient:"true" makes a
-// query or header value that cannot be read count as absent.
+// query or header value that cannot be read count as absent. The tag codes:"A B" is for a whole number in a JSON body that
+// travels as text: 0 is written as "A" and 1 as "B", and both are read again; other numbers stay numbers.
 package wire
 
 import (
@@ -99,24 +100,46 @@ var (
 
 // field is one struct field that travels.
 type field struct {
+	index   int
+	name    string
+	typ     reflect.Type // without the pointer
+	lenient bool
+}
+
+// member is one struct field that stands in a JSON object.
+type member struct {
 	index     int
 	name      string
-	typ       reflect.Type // without the pointer
-	omitEmpty bool         // elements: nil is left out instead of null
-	lenient   bool
+	omitEmpty bool     // nil is left out instead of null
+	codes     []string // what whole numbers are written as
+}
+
+func memberOf(i int, sf reflect.StructField, name string) member {
+	_, opts, _ := strings.Cut(sf.Tag.Get("json"), ",")
+	return member{index: i, name: name, omitEmpty: opts == "omitempty", codes: strings.Fields(sf.Tag.Get("codes"))}
+}
+
+// shape is the members of a JSON object.
+type shape struct {
+	members []member // in the order they are written
+	byName  map[string]int
+}
+
+func (s *shape) add(m member) {
+	s.byName[m.name] = len(s.members)
+	s.members = append(s.members, m)
 }
 
 // plan is what the tags of one struct type say.
 type plan struct {
 	query, headers []field
-	elements       []field // sorted by name, which is the order on the wire
-	body           int     // index, -1 if there is none
-	members        map[string]int
+	elements       *shape // in the order of the names
+	body           int    // index, -1 if there is none
 }
 
 var (
-	plans   sync.Map // reflect.Type -> *plan
-	members sync.Map // reflect.Type -> map[string]int: struct types inside JSON bodies
+	plans  sync.Map // reflect.Type -> *plan
+	shapes sync.Map // reflect.Type -> *shape: struct types inside JSON bodies
 )
 
 // planOf reads the tags of a struct type, once. A tag that makes no sense is an error of the type's author.
@@ -124,7 +147,8 @@ func planOf(t reflect.Type) (*plan, error) {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan), nil
 	}
-	p := &plan{body: -1, members: map[string]int{}}
+	p := &plan{body: -1, elements: &shape{byName: map[string]int{}}}
+	var elements []member
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		loc := sf.Tag.Get("location")
@@ -154,23 +178,23 @@ func planOf(t reflect.Type) (*plan, error) {
 		case inHeaders:
 			p.headers = append(p.headers, f)
 		case inElements:
-			_, opts, _ := strings.Cut(sf.Tag.Get("json"), ",")
-			f.omitEmpty = opts == "omitempty"
-			p.elements = append(p.elements, f)
-			p.members[f.name] = i
+			elements = append(elements, memberOf(i, sf, f.name))
 		}
 	}
-	sort.Slice(p.elements, func(i, j int) bool { return p.elements[i].name < p.elements[j].name })
+	sort.Slice(elements, func(i, j int) bool { return elements[i].name < elements[j].name })
+	for _, m := range elements {
+		p.elements.add(m)
+	}
 	got, _ := plans.LoadOrStore(t, p)
 	return got.(*plan), nil
 }
 
-// membersOf maps the JSON names of a struct type inside a body to its fields.
-func membersOf(t reflect.Type) map[string]int {
-	if m, ok := members.Load(t); ok {
-		return m.(map[string]int)
+// shapeOf reads the json tags of a struct type inside a body, once.
+func shapeOf(t reflect.Type) *shape {
+	if s, ok := shapes.Load(t); ok {
+		return s.(*shape)
 	}
-	m := map[string]int{}
+	s := &shape{byName: map[string]int{}}
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		name, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
@@ -180,10 +204,10 @@ func membersOf(t reflect.Type) map[string]int {
 		if name == "" {
 			name = sf.Name
 		}
-		m[name] = i
+		s.add(memberOf(i, sf, name))
 	}
-	got, _ := members.LoadOrStore(t, m)
-	return got.(map[string]int)
+	got, _ := shapes.LoadOrStore(t, s)
+	return got.(*shape)
 }
 
 // scalar reports whether t can be one query or header value.
@@ -205,7 +229,7 @@ func HasElements(v any) bool {
 		return false
 	}
 	p, err := planOf(t)
-	return err == nil && len(p.elements) > 0
+	return err == nil && len(p.elements.members) > 0
 }
 
 // structOf finds the struct behind v. With settable, v must be a pointer to one.

@@ -22,6 +22,9 @@ type item struct {
 	At   *time.Time `json:"at,omitempty"`
 	Sub  *item      `json:"sub,omitempty"`
 	List []*item    `json:"list,omitempty"`
+
+	Class *int             `json:"class,omitempty" codes:"LOW HIGH"`
+	Sums  map[string]*item `json:"sums,omitempty"`
 }
 
 // everything has a field of each kind that travels.
@@ -198,6 +201,32 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// A whole number that travels as text, and members that the type does not name.
+func TestCodesAndMaps(t *testing.T) {
+	in := everything{Items: []*item{
+		{Class: ptr(0), Sums: map[string]*item{"b": {Class: ptr(1)}, "a\"": {Size: ptr(int64(5))}}},
+		{Class: ptr(2), List: []*item{}},
+	}}
+	m, err := wire.Encode(&in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"items":[{"class":"LOW","sums":{"a\"":{"size":5},"b":{"class":"HIGH"}}},{"list":[],"class":2}],"quiet":null}`
+	if string(m.JSON) != want {
+		t.Errorf("Encode = %s, want %s", m.JSON, want)
+	}
+	var got everything
+	if err := wire.DecodeStrict(m, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(in, got); diff != "" {
+		t.Errorf("round trip (-want +got):\n%s", diff)
+	}
+	if err := wire.DecodeStrict(wire.Message{JSON: []byte(`{"items":[{"class":1}]}`)}, &got); err != nil || *got.Items[0].Class != 1 {
+		t.Errorf("Decode of the number itself = %v, %v; want 1", got.Items, err)
+	}
+}
+
 // A policy's "user": "*" is a list of one.
 func TestOneTextStandsForAList(t *testing.T) {
 	var got everything
@@ -237,6 +266,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a number too large", body(`{"owner":{"size":9223372036854775808}}`), "owner.size", false, `body member "owner.size" is out of range`},
 		{"text for a list of objects", body(`{"items":"a"}`), "items", false, `body member "items" must be a list, found text`},
 		{"a number for a list of texts", body(`{"names":5}`), "names", false, `body member "names" must be a list, found a number`},
+		{"a text that is no code", body(`{"owner":{"class":"low"}}`), "owner.class", false, `body member "owner.class" must be LOW or HIGH`},
+		{"truth for a code", body(`{"owner":{"class":true}}`), "owner.class", false, `body member "owner.class" must be a whole number, found true or false`},
+		{"a list for a map", body(`{"owner":{"sums":[]}}`), "owner.sums", false, `body member "owner.sums" must be an object, found a list`},
+		{"text in a map", body(`{"owner":{"sums":{"x":"y"}}}`), "owner.sums.x", false, `body member "owner.sums.x" must be an object, found text`},
 		{"an object for a list", body(`{"items":{}}`), "items", false, `body member "items" must be a list, found an object`},
 		{"text for an object", body(`{"items":["a"]}`), "items[0]", false, `body member "items[0]" must be an object, found text`},
 		{"null in a list", body(`{"items":[null]}`), "items[0]", false, `body member "items[0]" must not be null`},
@@ -356,6 +389,7 @@ func TestHasElements(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add("5", "Wed, 10 Dec 2014 17:20:31 GMT", []byte(`{"items":[{"key":"a","sub":{"list":[{}]}}],"quiet":true,"names":["x"]}`))
 	f.Add("", "x", []byte(`{"a":{"a":1},"a":2}`))
+	f.Add("", "", []byte(`{"items":[{"class":"HIGH","sums":{"x":{"class":3},"y":null}}],"names":"x"}`))
 	f.Add("-0", "", []byte(`{"owner":{"at":"2016-08-22T15:03:32Z","size":1e3}}`))
 	f.Fuzz(func(t *testing.T, param, header string, body []byte) {
 		m := wire.Message{
