@@ -48,6 +48,9 @@ type GetObjectInput struct {
 	ResponseContentType        *string `json:"response-content-type,omitempty" name:"response-content-type" location:"query"`
 	ResponseExpires            *string `json:"response-expires,omitempty" name:"response-expires" location:"query"`
 
+	// VersionID says which version; nil means the latest. QingStor's Go SDK lacks it.
+	VersionID *string `json:"version_id,omitempty" name:"version_id" location:"query"`
+
 	// The key of an object that is encrypted with a key of the caller: the algorithm is AES256, the key Base64 of 32 bytes, the MD5 Base64 of their MD5.
 	XQSEncryptionCustomerAlgorithm *string `json:"X-QS-Encryption-Customer-Algorithm,omitempty" name:"X-QS-Encryption-Customer-Algorithm" location:"headers"`
 	XQSEncryptionCustomerKey       *string `json:"X-QS-Encryption-Customer-Key,omitempty" name:"X-QS-Encryption-Customer-Key" location:"headers"`
@@ -84,6 +87,8 @@ type GetObjectOutput struct {
 	XQSMetaData *map[string]string `json:"X-QS-MetaData,omitempty" name:"X-QS-MetaData" location:"headers"`
 	// XQSStorageClass is STANDARD or STANDARD_IA; nil means STANDARD.
 	XQSStorageClass *string `json:"X-QS-Storage-Class,omitempty" name:"X-QS-Storage-Class" location:"headers"`
+	// XQSVersionID is the version, in a bucket that keeps versions. QingStor's Go SDK lacks it.
+	XQSVersionID *string `json:"X-QS-Version-ID,omitempty" name:"X-QS-Version-ID" location:"headers"`
 }
 
 // Close closes Body, if there is one.

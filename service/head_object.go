@@ -33,6 +33,9 @@ type HeadObjectInput struct {
 	IfNoneMatch       *string    `json:"If-None-Match,omitempty" name:"If-None-Match" location:"headers"`
 	IfUnmodifiedSince *time.Time `json:"If-Unmodified-Since,omitempty" name:"If-Unmodified-Since" location:"headers" lenient:"true"`
 
+	// VersionID says which version; nil means the latest. QingStor's Go SDK lacks it.
+	VersionID *string `json:"version_id,omitempty" name:"version_id" location:"query"`
+
 	// The key of an object that is encrypted with a key of the caller: the algorithm is AES256, the key Base64 of 32 bytes, the MD5 Base64 of their MD5.
 	XQSEncryptionCustomerAlgorithm *string `json:"X-QS-Encryption-Customer-Algorithm,omitempty" name:"X-QS-Encryption-Customer-Algorithm" location:"headers"`
 	XQSEncryptionCustomerKey       *string `json:"X-QS-Encryption-Customer-Key,omitempty" name:"X-QS-Encryption-Customer-Key" location:"headers"`
@@ -71,4 +74,6 @@ type HeadObjectOutput struct {
 	XQSObjectType *string `json:"X-QS-Object-Type,omitempty" name:"X-QS-Object-Type" location:"headers"`
 	// XQSStorageClass is STANDARD or STANDARD_IA; nil means STANDARD.
 	XQSStorageClass *string `json:"X-QS-Storage-Class,omitempty" name:"X-QS-Storage-Class" location:"headers"`
+	// XQSVersionID is the version, in a bucket that keeps versions. QingStor's Go SDK lacks it.
+	XQSVersionID *string `json:"X-QS-Version-ID,omitempty" name:"X-QS-Version-ID" location:"headers"`
 }

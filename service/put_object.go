@@ -77,6 +77,13 @@ type PutObjectInput struct {
 	XQSMetadataDirective *string `json:"X-QS-Metadata-Directive,omitempty" name:"X-QS-Metadata-Directive" location:"headers" enum:"COPY REPLACE copy replace"`
 	// XQSMoveSource is /<bucket>/<key> of the object to move.
 	XQSMoveSource *string `json:"X-QS-Move-Source,omitempty" name:"X-QS-Move-Source" location:"headers"`
+
+	// Conditions on the source of a move; nil holds always. QingStor's SDK lacks them.
+	XQSMoveSourceIfMatch           *string    `json:"X-QS-Move-Source-If-Match,omitempty" name:"X-QS-Move-Source-If-Match" location:"headers"`
+	XQSMoveSourceIfModifiedSince   *time.Time `json:"X-QS-Move-Source-If-Modified-Since,omitempty" name:"X-QS-Move-Source-If-Modified-Since" location:"headers"`
+	XQSMoveSourceIfNoneMatch       *string    `json:"X-QS-Move-Source-If-None-Match,omitempty" name:"X-QS-Move-Source-If-None-Match" location:"headers"`
+	XQSMoveSourceIfUnmodifiedSince *time.Time `json:"X-QS-Move-Source-If-Unmodified-Since,omitempty" name:"X-QS-Move-Source-If-Unmodified-Since" location:"headers"`
+
 	// XQSStorageClass is STANDARD or STANDARD_IA; nil means STANDARD.
 	XQSStorageClass *string `json:"X-QS-Storage-Class,omitempty" name:"X-QS-Storage-Class" location:"headers" enum:"STANDARD STANDARD_IA"`
 
@@ -96,4 +103,6 @@ type PutObjectOutput struct {
 	ETag *string `json:"ETag,omitempty" name:"ETag" location:"headers"`
 	// XQSEncryptionCustomerAlgorithm is AES256 for an object that is encrypted with a key of the caller.
 	XQSEncryptionCustomerAlgorithm *string `json:"X-QS-Encryption-Customer-Algorithm,omitempty" name:"X-QS-Encryption-Customer-Algorithm" location:"headers"`
+	// XQSVersionID is the version, in a bucket that keeps versions. QingStor's Go SDK lacks it.
+	XQSVersionID *string `json:"X-QS-Version-ID,omitempty" name:"X-QS-Version-ID" location:"headers"`
 }

@@ -163,7 +163,8 @@ func TestGoldenRequests(t *testing.T) {
 			return o.StatusCode, o.RequestID, err
 		}},
 		{"PutObject, move", 201, func() (*int, *string, error) {
-			o, err := b.PutObject("move", &service.PutObjectInput{XQSMoveSource: str("/mybucket/a b")})
+			o, err := b.PutObject("move", &service.PutObjectInput{XQSMoveSource: str("/mybucket/a b"),
+				XQSMoveSourceIfMatch: str(`"e"`), XQSMoveSourceIfNoneMatch: str(`"n"`), XQSMoveSourceIfModifiedSince: &at, XQSMoveSourceIfUnmodifiedSince: &at})
 			return o.StatusCode, o.RequestID, err
 		}},
 		{"PutObject, fetch", 201, func() (*int, *string, error) {
@@ -176,7 +177,7 @@ func TestGoldenRequests(t *testing.T) {
 		}},
 		{"GetObject", 206, func() (*int, *string, error) {
 			o, err := b.GetObject("a//b", &service.GetObjectInput{
-				IfMatch: str(`"m"`), IfModifiedSince: &at, IfNoneMatch: str(`"n"`), IfUnmodifiedSince: &at, Range: str("bytes=0-4"), IfRange: str(`"r"`),
+				IfMatch: str(`"m"`), IfModifiedSince: &at, IfNoneMatch: str(`"n"`), IfUnmodifiedSince: &at, Range: str("bytes=0-4"), IfRange: str(`"r"`), VersionID: str("v1"),
 				ResponseCacheControl: str("no-store"), ResponseContentDisposition: str(`attachment; filename="a b"`), ResponseContentEncoding: str("br"),
 				ResponseContentLanguage: str("de"), ResponseContentType: str("video/mp4; charset=utf8"), ResponseExpires: str("0"),
 				XQSEncryptionCustomerAlgorithm: str("AES256"), XQSEncryptionCustomerKey: str("a2V5"), XQSEncryptionCustomerKeyMD5: str("bWQ1"),
@@ -184,12 +185,178 @@ func TestGoldenRequests(t *testing.T) {
 			return o.StatusCode, o.RequestID, errors.Join(err, o.Close())
 		}},
 		{"HeadObject", 200, func() (*int, *string, error) {
-			o, err := b.HeadObject("trail/", &service.HeadObjectInput{IfMatch: str("*"), IfModifiedSince: &at, IfNoneMatch: str(`"n"`), IfUnmodifiedSince: &at,
+			o, err := b.HeadObject("trail/", &service.HeadObjectInput{IfMatch: str("*"), IfModifiedSince: &at, IfNoneMatch: str(`"n"`), IfUnmodifiedSince: &at, VersionID: str("v1"),
 				XQSEncryptionCustomerAlgorithm: str("AES256"), XQSEncryptionCustomerKey: str("a2V5"), XQSEncryptionCustomerKeyMD5: str("bWQ1")})
 			return o.StatusCode, o.RequestID, err
 		}},
 		{"DeleteObject", 204, func() (*int, *string, error) {
 			o, err := b.DeleteObject("a/../b")
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteObjectVersion", 204, func() (*int, *string, error) {
+			o, err := b.DeleteObjectVersion("k", &service.DeleteObjectVersionInput{VersionID: str("v+1")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"GetStatistics", 200, func() (*int, *string, error) {
+			o, err := b.GetStatistics()
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteMultipleObjects", 200, func() (*int, *string, error) {
+			o, err := b.DeleteMultipleObjects(&service.DeleteMultipleObjectsInput{Objects: []*service.KeyType{{Key: str("a")}, {Key: str("b/c")}}, Quiet: service.Bool(true)})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteMultipleObjects, not quiet", 200, func() (*int, *string, error) {
+			o, err := b.DeleteMultipleObjects(&service.DeleteMultipleObjectsInput{Objects: []*service.KeyType{{Key: str("中")}}})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"ListMultipartUploads", 200, func() (*int, *string, error) {
+			o, err := b.ListMultipartUploads(&service.ListMultipartUploadsInput{
+				Delimiter: str("/"), KeyMarker: str("k"), Limit: service.Int(2), Prefix: str("p"), UploadIDMarker: str("u")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"GetCORS", 200, func() (*int, *string, error) { o, err := b.GetCORS(); return o.StatusCode, o.RequestID, err }},
+		{"PutCORS", 200, func() (*int, *string, error) {
+			o, err := b.PutCORS(&service.PutBucketCORSInput{RespVary: str("enabled"), CORSRules: []*service.CORSRuleType{
+				{AllowedOrigin: str("https://*.example.com"), AllowedMethods: service.StringSlice([]string{"GET", "PUT"}), AllowedHeaders: service.StringSlice([]string{"*"}),
+					ExposeHeaders: service.StringSlice([]string{"ETag"}), MaxAgeSeconds: service.Int(60)},
+				{AllowedOrigin: str("*"), AllowedMethods: service.StringSlice([]string{"*"}), AllowedHeaders: []*string{}},
+			}})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteCORS", 204, func() (*int, *string, error) { o, err := b.DeleteCORS(); return o.StatusCode, o.RequestID, err }},
+		{"GetPolicy", 200, func() (*int, *string, error) { o, err := b.GetPolicy(); return o.StatusCode, o.RequestID, err }},
+		{"PutPolicy", 200, func() (*int, *string, error) {
+			one := func(s string) []*string { return []*string{&s} }
+			o, err := b.PutPolicy(&service.PutBucketPolicyInput{Statement: []*service.StatementType{{
+				ID: str("all"), User: one("*"), Action: one("get_object"), Effect: str("allow"), Resource: one("mybucket/*"),
+				Condition: &service.ConditionType{
+					IPAddress: &service.IPAddressType{SourceIP: one("192.0.2.0/24")}, NotIPAddress: &service.NotIPAddressType{SourceIP: one("192.0.2.1")},
+					StringLike: &service.StringLikeType{Referer: one("*.example.com")}, StringNotLike: &service.StringNotLikeType{Referer: one("evil.*")},
+					IsNull: &service.IsNullType{Referer: service.Bool(false)},
+				}}, {ID: str("min"), User: one("usr-1"), Action: one("head_bucket"), Effect: str("deny")}}})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeletePolicy", 204, func() (*int, *string, error) { o, err := b.DeletePolicy(); return o.StatusCode, o.RequestID, err }},
+		{"GetLifecycle", 200, func() (*int, *string, error) { o, err := b.GetLifecycle(); return o.StatusCode, o.RequestID, err }},
+		{"PutLifecycle", 200, func() (*int, *string, error) {
+			all := &service.FilterType{Prefix: str("")}
+			o, err := b.PutLifecycle(&service.PutBucketLifecycleInput{Rule: []*service.RuleType{
+				{ID: str("a"), Status: str("enabled"), Filter: all, Expiration: &service.ExpirationType{Days: service.Int(1)}},
+				{ID: str("b"), Status: str("disabled"), Filter: all, AbortIncompleteMultipartUpload: &service.AbortIncompleteMultipartUploadType{DaysAfterInitiation: service.Int(2)}},
+				{ID: str("c"), Status: str("enabled"), Filter: all, Transition: &service.TransitionType{Days: service.Int(30), StorageClass: service.Int(service.TransitionStandardIA)}},
+			}})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteLifecycle", 204, func() (*int, *string, error) {
+			o, err := b.DeleteLifecycle()
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"GetNotification", 200, func() (*int, *string, error) {
+			o, err := b.GetNotification()
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"PutNotification", 200, func() (*int, *string, error) {
+			o, err := b.PutNotification(&service.PutBucketNotificationInput{Notifications: []*service.NotificationType{{
+				ID: str("n"), Cloudfunc: str("image"), EventTypes: service.StringSlice([]string{"create_object"}), NotifyURL: str("http://example.com/"),
+				ObjectFilters: service.StringSlice([]string{"*.jpg"}),
+				CloudfuncArgs: &service.CloudfuncArgsType{Action: str("resize:w_1"), KeyPrefix: str("gen"), KeySeprate: str("_"), SaveBucket: str("other")},
+			}}})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteNotification", 204, func() (*int, *string, error) {
+			o, err := b.DeleteNotification()
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"GetLogging", 200, func() (*int, *string, error) { o, err := b.GetLogging(); return o.StatusCode, o.RequestID, err }},
+		{"PutLogging", 200, func() (*int, *string, error) {
+			o, err := b.PutLogging(&service.PutBucketLoggingInput{TargetBucket: str("logs"), TargetPrefix: str("l/")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteLogging", 204, func() (*int, *string, error) { o, err := b.DeleteLogging(); return o.StatusCode, o.RequestID, err }},
+		{"GetReplication", 200, func() (*int, *string, error) {
+			o, err := b.GetReplication()
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"PutReplication", 200, func() (*int, *string, error) {
+			o, err := b.PutReplication(&service.PutBucketReplicationInput{Rules: []*service.RulesType{{
+				ID: str("r"), Status: str("enabled"), SyncMarker: str("disabled"), DeleteMarker: str("enabled"), Filters: &service.FiltersType{Prefix: str("p/")},
+				Destination: &service.DestinationType{Bucket: str("other"), Zone: str("pek3a"), StorageClass: str("STANDARD_IA")},
+			}}})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteReplication", 204, func() (*int, *string, error) {
+			o, err := b.DeleteReplication()
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"GetCNAME", 200, func() (*int, *string, error) {
+			o, err := b.GetCNAME(&service.GetBucketCNAMEInput{Type: str("website")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"PutCNAME", 200, func() (*int, *string, error) {
+			o, err := b.PutCNAME(&service.PutBucketCNAMEInput{Domain: str("www.example.com"), Type: str("normal")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"DeleteCNAME", 204, func() (*int, *string, error) {
+			o, err := b.DeleteCNAME(&service.DeleteBucketCNAMEInput{Domain: str("www.example.com")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"GetVersioning", 200, func() (*int, *string, error) { o, err := b.GetVersioning(); return o.StatusCode, o.RequestID, err }},
+		{"PutVersioning", 200, func() (*int, *string, error) {
+			o, err := b.PutVersioning(&service.PutBucketVersioningInput{Status: str("ENABLED")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"ListObjectVersions", 200, func() (*int, *string, error) {
+			o, err := b.ListObjectVersions(&service.ListObjectVersionsInput{
+				Delimiter: str("/"), KeyMarker: str("k"), Limit: service.Int(2), Prefix: str("p"), VersionIDMarker: str("v")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"OptionsObject", 200, func() (*int, *string, error) {
+			o, err := b.OptionsObject("k", &service.OptionsObjectInput{Origin: str("https://example.com"), AccessControlRequestMethod: str("PUT"), AccessControlRequestHeaders: str("a, b")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"AppendObject", 200, func() (*int, *string, error) {
+			o, err := b.AppendObject("log", &service.AppendObjectInput{Position: service.Int64(1024), ContentLength: service.Int64(5), ContentMD5: str("XUFAKrxLKna5cZ2REBfFkg=="),
+				ContentType: str("text/plain"), XQSStorageClass: str("STANDARD"), Body: strings.NewReader("hello")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"ImageProcess", 200, func() (*int, *string, error) {
+			o, err := b.ImageProcess("a.jpg", &service.ImageProcessInput{Action: str("resize:w_300,h_400|rotate:a_90"), IfModifiedSince: &at,
+				ResponseCacheControl: str("no-store"), ResponseContentDisposition: str("inline"), ResponseContentEncoding: str("br"),
+				ResponseContentLanguage: str("de"), ResponseContentType: str("image/png"), ResponseExpires: str("0")})
+			return o.StatusCode, o.RequestID, errors.Join(err, o.Close())
+		}},
+		{"InitiateMultipartUpload", 200, func() (*int, *string, error) {
+			o, err := b.InitiateMultipartUpload("big", &service.InitiateMultipartUploadInput{
+				CacheControl: str("max-age=60"), ContentDisposition: str("inline"), ContentEncoding: str("gzip"), ContentLanguage: str("de"), Expires: str("0"),
+				ContentType: str("text/plain"), XQSMetaData: &map[string]string{"x-qs-meta-a": "b"}, XQSStorageClass: str("STANDARD_IA"),
+				XQSEncryptionCustomerAlgorithm: str("AES256"), XQSEncryptionCustomerKey: str("a2V5"), XQSEncryptionCustomerKeyMD5: str("bWQ1")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"UploadMultipart", 201, func() (*int, *string, error) {
+			o, err := b.UploadMultipart("big", &service.UploadMultipartInput{PartNumber: service.Int(0), UploadID: str("u1"), ContentLength: service.Int64(5),
+				ContentMD5: str("XUFAKrxLKna5cZ2REBfFkg=="), Body: strings.NewReader("hello"),
+				XQSEncryptionCustomerAlgorithm: str("AES256"), XQSEncryptionCustomerKey: str("a2V5"), XQSEncryptionCustomerKeyMD5: str("bWQ1")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"UploadMultipart, copy", 201, func() (*int, *string, error) {
+			o, err := b.UploadMultipart("big", &service.UploadMultipartInput{PartNumber: service.Int(10000), UploadID: str("u1"),
+				XQSCopySource: str("/mybucket/src"), XQSCopyRange: str("bytes=0-4"),
+				XQSCopySourceIfMatch: str(`"e"`), XQSCopySourceIfNoneMatch: str(`"n"`), XQSCopySourceIfModifiedSince: &at, XQSCopySourceIfUnmodifiedSince: &at,
+				XQSCopySourceEncryptionCustomerAlgorithm: str("AES256"), XQSCopySourceEncryptionCustomerKey: str("a2V5"), XQSCopySourceEncryptionCustomerKeyMD5: str("bWQ1")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"ListMultipart", 200, func() (*int, *string, error) {
+			o, err := b.ListMultipart("big", &service.ListMultipartInput{UploadID: str("u1"), Limit: service.Int(2), PartNumberMarker: service.Int(0)})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"CompleteMultipartUpload", 201, func() (*int, *string, error) {
+			o, err := b.CompleteMultipartUpload("big", &service.CompleteMultipartUploadInput{UploadID: str("u1"), ETag: str(`"e"`),
+				ObjectParts:                    []*service.ObjectPartType{{PartNumber: service.Int(0), Etag: str(`"e"`), Size: service.Int64(5), Created: &at}, {PartNumber: service.Int(1)}},
+				XQSEncryptionCustomerAlgorithm: str("AES256"), XQSEncryptionCustomerKey: str("a2V5"), XQSEncryptionCustomerKeyMD5: str("bWQ1")})
+			return o.StatusCode, o.RequestID, err
+		}},
+		{"AbortMultipartUpload", 204, func() (*int, *string, error) {
+			o, err := b.AbortMultipartUpload("big", &service.AbortMultipartUploadInput{UploadID: str("u1")})
 			return o.StatusCode, o.RequestID, err
 		}},
 	}
@@ -460,6 +627,24 @@ func TestValidate(t *testing.T) {
 		{"no type", acl(&service.ACLType{Grantee: &service.GranteeType{}, Permission: str("READ")}), qserrors.ParameterRequiredError{ParameterName: "Type", ParentName: "GranteeType"}},
 		{"a permission that is none", acl(&service.ACLType{Grantee: user, Permission: str("read")}),
 			qserrors.ParameterValueNotAllowedError{ParameterName: "Permission", ParameterValue: "read", AllowedValues: []string{"READ", "WRITE", "FULL_CONTROL"}}},
+		{"an upload without a name", func() error {
+			_, err := b.AbortMultipartUpload("k", &service.AbortMultipartUploadInput{UploadID: str("")})
+			return err
+		}, qserrors.ParameterRequiredError{ParameterName: "UploadID", ParentName: "AbortMultipartUploadInput"}},
+		{"a version without a name", func() error {
+			_, err := b.DeleteObjectVersion("k", &service.DeleteObjectVersionInput{VersionID: str("")})
+			return err
+		}, qserrors.ParameterRequiredError{ParameterName: "VersionID", ParentName: "DeleteObjectVersionInput"}},
+		{"a rule in a rule", func() error {
+			_, err := b.PutLifecycle(&service.PutBucketLifecycleInput{Rule: []*service.RuleType{{ID: str("r"), Status: str("enabled"), Filter: &service.FilterType{Prefix: str("")},
+				Transition: &service.TransitionType{Days: service.Int(30)}}}})
+			return err
+		}, qserrors.ParameterRequiredError{ParameterName: "StorageClass", ParentName: "TransitionType"}},
+		{"an effect that is none", func() error {
+			_, err := b.PutPolicy(&service.PutBucketPolicyInput{Statement: []*service.StatementType{{
+				ID: str("s"), User: []*string{str("*")}, Action: []*string{str("get_object")}, Effect: str("Allow")}}})
+			return err
+		}, qserrors.ParameterValueNotAllowedError{ParameterName: "Effect", ParameterValue: "Allow", AllowedValues: []string{"allow", "deny"}}},
 		{"a storage class that is none", func() error {
 			_, err := b.PutObject("k", &service.PutObjectInput{XQSStorageClass: str("COLD")})
 			return err

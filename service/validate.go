@@ -8,12 +8,14 @@ import (
 	"github.com/cisternhq/cistern/request/errors"
 )
 
-// rule is what the tags of a field ask for: required:"true" that it is not nil, enum:"A B" that its text is one of these.
-// An empty list is not nil: there are lists to be emptied.
+// rule is what the tags of a field ask for: required:"true" that it is not nil, required:"text" that it is not "" either, enum:"A B" that its
+// text is one of these. An empty list is not nil: there are lists to be emptied. An empty upload_id or version_id would turn the
+// DELETE of an upload or a version into one of the object.
 type rule struct {
 	index    int
 	name     string
 	required bool
+	text     bool
 	allowed  []string
 	nested   bool // the field leads to further structs
 }
@@ -34,7 +36,8 @@ func rulesOf(t reflect.Type) []rule {
 		r := rule{
 			index:    i,
 			name:     f.Name,
-			required: f.Tag.Get("required") == "true",
+			required: f.Tag.Get("required") != "",
+			text:     f.Tag.Get("required") == "text",
 			allowed:  strings.Fields(f.Tag.Get("enum")),
 			nested:   leaf.Kind() == reflect.Struct && leaf.PkgPath() == t.PkgPath(),
 		}
@@ -69,7 +72,7 @@ func validateValue(v reflect.Value) error {
 	}
 	for _, r := range rulesOf(v.Type()) {
 		f := v.Field(r.index)
-		if f.IsNil() {
+		if f.IsNil() || r.text && f.Elem().String() == "" {
 			if r.required {
 				return errors.ParameterRequiredError{ParameterName: r.name, ParentName: v.Type().Name()}
 			}
