@@ -38,6 +38,24 @@ func (s *Server) HeadBucket(ctx context.Context, c Caller, name string) error {
 	return err
 }
 
+// Stats is what a bucket holds: of what is stored, nothing of the source.
+type Stats struct {
+	store.Bucket
+	store.Usage
+	// Classes says the same of each storage class of which it holds something.
+	Classes map[string]store.Usage
+}
+
+// BucketStats counts what a bucket holds. It is exact at once.
+func (s *Server) BucketStats(ctx context.Context, c Caller, name string) (Stats, error) {
+	b, err := s.open(ctx, c, name, "", bucketStats)
+	if err != nil {
+		return Stats{}, err
+	}
+	total, classes, err := s.store.UsageByClass(ctx, b)
+	return Stats{b, total, classes}, err
+}
+
 // DeleteBucket removes an empty bucket with its settings. Fills that run for it end without commit.
 func (s *Server) DeleteBucket(ctx context.Context, c Caller, name string) error {
 	b, err := s.open(ctx, c, name, "", own)

@@ -1,7 +1,9 @@
 package qsapi
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -116,6 +118,41 @@ func (a *API) headBucket(w *answer, r *request) error {
 		return err
 	}
 	return w.empty(http.StatusOK)
+}
+
+// bucketStats answers GET B?stats (QingStor API, "GET Bucket Statistics"). Nothing is billed, so that billing_size is the size.
+func (a *API) bucketStats(w *answer, r *request) error {
+	s, err := a.core.BucketStats(r.Context(), r.caller, r.target.bucket)
+	if err != nil {
+		return err
+	}
+	doc := append(make([]byte, 0, 512), `{"count":`...)
+	doc = strconv.AppendInt(doc, s.Objects, 10)
+	doc = append(doc, `,"size":`...)
+	doc = strconv.AppendInt(doc, s.Bytes, 10)
+	doc = append(doc, `,"created":`...)
+	doc = appendTime(doc, s.Created)
+	doc = append(doc, `,"location":`...)
+	doc = appendString(doc, s.Zone)
+	doc = append(doc, `,"name":`...)
+	doc = appendString(doc, s.Name)
+	doc = append(doc, `,"status":"active","url":`...)
+	doc = appendString(doc, r.bucketURL(s.Bucket))
+	doc = append(doc, `,"storage_classes":{`...)
+	for i, name := range slices.Sorted(maps.Keys(s.Classes)) {
+		if i > 0 {
+			doc = append(doc, ',')
+		}
+		doc = appendString(doc, name)
+		doc = append(doc, `:{"count":`...)
+		doc = strconv.AppendInt(doc, s.Classes[name].Objects, 10)
+		doc = append(doc, `,"size":`...)
+		doc = strconv.AppendInt(doc, s.Classes[name].Bytes, 10)
+		doc = append(doc, `,"billing_size":`...)
+		doc = strconv.AppendInt(doc, s.Classes[name].Bytes, 10)
+		doc = append(doc, '}')
+	}
+	return w.document(http.StatusOK, append(doc, `}}`...))
 }
 
 // deleteBucket answers DELETE B (QingStor API, "DELETE Bucket").

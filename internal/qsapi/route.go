@@ -26,6 +26,7 @@ var operations = map[string]operation{
 	"HEAD Bucket":                   {(*API).headBucket, nil},
 	"DELETE Bucket":                 {(*API).deleteBucket, nil},
 	"GET Bucket (List Objects)":     {(*API).listObjects, service.ListObjectsInput{}},
+	"GET Bucket Statistics":         {(*API).bucketStats, nil},
 	"GET Bucket ACL":                {(*API).getACL, nil},
 	"PUT Bucket ACL":                {(*API).putACL, service.PutBucketACLInput{}},
 	"GET Bucket External Mirror":    {(*API).getMirror, nil},

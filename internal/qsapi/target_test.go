@@ -118,7 +118,7 @@ func TestRoutes(t *testing.T) {
 		{"DELETE", "/b", "mirror=&access_key_id=a&expires=1&signature=s", "DELETE Bucket External Mirror"},
 		{"GET", "/b/k", "response-expires=x", "GET Object"},
 		{"HEAD", "/b/k", "", "HEAD Object"},
-		{"GET", "/b", "stats", "not_implemented"},
+		{"GET", "/b", "stats", "GET Bucket Statistics"},
 		{"POST", "/b", "delete", "not_implemented"},
 		{"POST", "/b", "", "not_implemented"},
 		{"PUT", "/b/k", "part_number=0&upload_id=u", "not_implemented"},

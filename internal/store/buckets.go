@@ -20,12 +20,6 @@ type Bucket struct {
 	Created time.Time // UTC
 }
 
-// Usage is what a bucket holds.
-type Usage struct {
-	Objects int64
-	Bytes   int64 // the sum of the objects' sizes
-}
-
 // CreateBucket makes an empty bucket. It fails with object.ErrBucketExists.
 func (s *Store) CreateBucket(ctx context.Context, name, owner, zone string) (Bucket, error) {
 	key, next := bucketKey(name), []byte{spaceNext}
@@ -49,7 +43,11 @@ func (s *Store) CreateBucket(ctx context.Context, name, owner, zone string) (Buc
 		b = Bucket{ID: uint64(id) + 1, Name: name, Owner: owner, Zone: zone, Created: time.Now().UTC()}
 		return storeErr(s.e.Apply(ctx, &Batch{
 			Require: []Condition{unchanged(key, nil), unchanged(next, last)},
-			Set:     []Record{{key, encodeBucket(b)}, {next, binary.BigEndian.AppendUint64(nil, b.ID)}},
+			Set: []Record{
+				{key, encodeBucket(b)},
+				{next, binary.BigEndian.AppendUint64(nil, b.ID)},
+				{usageKey(b.ID, usageClasses), number(1)},
+			},
 		}))
 	})
 	if err != nil {
@@ -99,6 +97,7 @@ func (s *Store) Buckets(ctx context.Context) ([]Bucket, error) {
 // fails with object.ErrBucketNotEmpty, or with object.ErrNoSuchBucket when b is gone, even if there is another bucket of its name.
 func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	settings, settingsEnd := span(spaceSetting, b.ID)
+	usage, usageEnd := span(spaceUsage, b.ID)
 	intents, intentsEnd := span(spaceIntent, b.ID)
 	partials, partialsEnd := span(spacePartial, b.ID)
 	objects, objectsEnd := span(spaceObject, b.ID)
@@ -119,10 +118,10 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 		}
 		batch := &Batch{
 			Require: []Condition{unchanged(key, v), {Key: objects, Until: objectsEnd}},
-			Delete:  [][]byte{key, usageKey(b.ID, usageObjects), usageKey(b.ID, usageBytes)},
+			Delete:  [][]byte{key},
 			Set:     []Record{garbageUploads(b.ID)}, // of which none can come in after this, as they all require the bucket's record
 		}
-		for _, r := range [...][2][]byte{{settings, settingsEnd}, {intents, intentsEnd}} {
+		for _, r := range [...][2][]byte{{settings, settingsEnd}, {usage, usageEnd}, {intents, intentsEnd}} {
 			keys, err := s.keys(ctx, r[0], r[1], -1)
 			if err != nil {
 				return err
@@ -153,24 +152,6 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 		return on("delete bucket", b.Name, "", err)
 	}
 	return nil
-}
-
-// Usage returns what b holds, from its counters. For a bucket that is gone it is zero.
-func (s *Store) Usage(ctx context.Context, b Bucket) (Usage, error) {
-	var u Usage
-	for _, c := range [...]struct {
-		name byte
-		n    *int64
-	}{{usageObjects, &u.Objects}, {usageBytes, &u.Bytes}} {
-		v, err := s.get(ctx, usageKey(b.ID, c.name))
-		if err == nil {
-			*c.n, err = counter(v)
-		}
-		if err != nil {
-			return Usage{}, on("count objects", b.Name, "", err)
-		}
-	}
-	return u, nil
 }
 
 // bucketsByID returns all buckets whose records can be read.
@@ -211,17 +192,6 @@ func (s *Store) bucketRecord(ctx context.Context, b Bucket) (key, value []byte, 
 
 // isGone reports whether err says that there is no such bucket.
 func isGone(err error) bool { return errors.Is(err, object.ErrNoSuchBucket) }
-
-// counter reads the record of a counter.
-func counter(v []byte) (int64, error) {
-	switch {
-	case v == nil:
-		return 0, nil
-	case len(v) != 8:
-		return 0, fmt.Errorf("%w: counter of %d bytes", object.ErrDamaged, len(v))
-	}
-	return int64(binary.BigEndian.Uint64(v)), nil
-}
 
 // same reports whether two records are the same, a missing one (nil) included.
 func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }

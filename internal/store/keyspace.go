@@ -22,14 +22,18 @@ const (
 	spacePartial = 'P' // bucket ID, key      → how far a fill came
 	spaceSetting = 'S' // bucket ID, name     → a setting
 	spacePart    = 'T' // bucket ID, upload ID → a counter of the changes of its parts; with a part number behind it → the part
-	spaceUsage   = 'U' // bucket ID, one byte → a counter
+	spaceUsage   = 'U' // bucket ID, one byte → a counter; with a storage class behind it: of the objects of that class
 	spaceDomains = 'W' // bucket ID, domain   → nothing: the bucket has the domain, if the domain says so
 )
 
-// The counters of a bucket.
+// The counters of a bucket. Those of a class are not kept for the standard class: it is what the others leave.
 const (
-	usageObjects = 'o'
-	usageBytes   = 'b'
+	usageObjects      = 'o'
+	usageBytes        = 'b'
+	usageClassObjects = 'c' // and the class
+	usageClassBytes   = 'd' // and the class
+	// usageClasses is there where the objects of each class are counted. Versions before this one did not.
+	usageClasses = 'm'
 )
 
 func bucketKey(name string) []byte { return append([]byte{spaceBucket}, name...) }
@@ -50,6 +54,9 @@ func settingKey(bucket uint64, name string) []byte { return within(spaceSetting,
 func domainsKey(bucket uint64, name string) []byte { return within(spaceDomains, bucket, name) }
 func usageKey(bucket uint64, counter byte) []byte {
 	return within(spaceUsage, bucket, string([]byte{counter}))
+}
+func classKey(bucket uint64, counter byte, class string) []byte {
+	return append(usageKey(bucket, counter), class...)
 }
 
 // uploadKey is the key of an upload's record. Uploads lie in the order of their keys, then of their IDs.

@@ -87,22 +87,18 @@ func (s *Store) putOver(ctx context.Context, b Bucket, key string, kind EventKin
 // its bytes go, but for those in stays, the bucket's counters change, and its consumers will be told kind. Every change of what is under a key comes
 // through here, and its batch goes through apply. The records themselves are the caller's.
 func (s *Store) replace(ctx context.Context, b Bucket, key string, kind EventKind, old []byte, stays place, next *object.Meta, batch *Batch) error {
-	var objects, size int64
 	var gone *object.Meta
 	if old != nil {
 		was, at, err := decodeOld(old)
 		if err != nil {
 			return err
 		}
-		gone, objects, size = &was, -1, -was.Size
+		gone = &was
 		if at != stays {
 			drop(at, batch)
 		}
 	}
-	if next != nil {
-		objects, size = objects+1, size+next.Size
-	}
-	batch.Add = append(batch.Add, usage(b.ID, objects, size)...)
+	batch.Add = append(batch.Add, usage(b.ID, gone, next)...)
 	return s.happened(ctx, b, key, kind, gone, next, batch)
 }
 
@@ -254,13 +250,17 @@ func (s *Store) Relabel(ctx context.Context, b Bucket, key string, change func(*
 		if err != nil {
 			return err
 		}
-		size, encryption := m.Size, m.Encryption
+		was := m
 		if changed = change(&m); !changed {
 			return nil
 		}
-		m.Size, m.Encryption = size, encryption
+		m.Size, m.Encryption = was.Size, was.Encryption
 		rec := objectKey(b.ID, key)
-		return storeErr(s.e.Apply(ctx, &Batch{Require: []Condition{unchanged(rec, old)}, Set: []Record{{rec, encodeObject(m, at)}}}))
+		return storeErr(s.e.Apply(ctx, &Batch{
+			Require: []Condition{unchanged(rec, old)},
+			Set:     []Record{{rec, encodeObject(m, at)}},
+			Add:     usage(b.ID, &was, &m),
+		}))
 	})
 	return changed && err == nil, on("change object", b.Name, key, err)
 }
@@ -295,18 +295,6 @@ func drop(at place, batch *Batch) {
 	if at.pieces != 0 {
 		batch.Set = append(slices.Clip(batch.Set), garbagePieces(at.pieces))
 	}
-}
-
-// usage is the change of a bucket's counters; nothing where nothing changes.
-func usage(bucket uint64, objects, size int64) []Delta {
-	var d []Delta
-	if objects != 0 {
-		d = append(d, Delta{usageKey(bucket, usageObjects), objects})
-	}
-	if size != 0 {
-		d = append(d, Delta{usageKey(bucket, usageBytes), size})
-	}
-	return d
 }
 
 // empty is the body of an object without bytes.

@@ -70,6 +70,9 @@ func (s *Store) Recover(ctx context.Context) error {
 	if err := s.recoverStamps(ctx); err != nil {
 		return fmt.Errorf("recover store: %w", err)
 	}
+	if err := s.recoverUsage(ctx); err != nil {
+		return fmt.Errorf("recover store: %w", err)
+	}
 	spare, err := s.recoverPartials(ctx)
 	if err != nil {
 		return fmt.Errorf("recover store: %w", err)

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"bodies", bodyTests},
 		{"unfinished", unfinishedTests},
 		{"store", storeTests},
+		{"usage", usageTests},
 		{"fills", fillTests},
 		{"partials", partialTests},
 		{"outbox", outboxTests},
