@@ -74,7 +74,8 @@ func newRoutes() routes {
 			left--
 			e.handle = op.handle
 			for _, name := range queryFields(op.input) {
-				e.takes[name] = true
+				// No versions are kept yet: whoever asks for one is refused, and not given another.
+				e.takes[name] = name != "version_id"
 			}
 		}
 		at := place{o.RequestMethod, pathScope(path)}
