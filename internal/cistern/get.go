@@ -10,12 +10,15 @@ import (
 
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/seal"
 	"github.com/cisternhq/cistern/internal/store"
 )
 
 // Read says how an object is asked for.
 type Read struct {
 	Conditions object.Conditions
+	// Key is what the object is encrypted with; nil: it is not.
+	Key *seal.Key
 	// Hops is how many mirrors the request came through already.
 	Hops int
 }
@@ -35,7 +38,8 @@ type Object struct {
 }
 
 // Get opens an object: from the store, or from the flight that brings it. The caller closes it. It fails with
-// [object.ErrNoSuchKey] when neither the store nor the source has it, and as [fill.Filler.Get] does.
+// [object.ErrNoSuchKey] when neither the store nor the source has it, with [object.ErrInvalidRequest] when the object is encrypted and q has no key, or
+// the other way round, with [object.ErrDenied] for the wrong key, and as [fill.Filler.Get] does.
 func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) (*Object, error) {
 	b, err := s.open(ctx, c, bucket, key, getObject)
 	if err != nil {
@@ -44,6 +48,9 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 	for {
 		o, err := s.store.Open(ctx, b, key)
 		if err == nil {
+			if err := unlock(o, q.Key); err != nil {
+				return nil, errors.Join(err, o.Body.Close())
+			}
 			return &Object{Meta: o.Meta, Status: Status{Hit: true}, Owned: c.owns(b), conditions: q.Conditions, stored: o}, nil
 		}
 		want, err := s.miss(ctx, b, key, q, err)
@@ -64,7 +71,7 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 	}
 }
 
-// Head is Get without the bytes. A miss asks the source and stores nothing.
+// Head is Get without the bytes, and needs no key: one that is given must be the right one. A miss asks the source and stores nothing.
 func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read) (*Object, error) {
 	b, err := s.open(ctx, c, bucket, key, headObject)
 	if err != nil {
@@ -72,6 +79,12 @@ func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read)
 	}
 	m, err := s.store.Stat(ctx, b, key)
 	if err == nil {
+		if q.Key != nil {
+			err = fits(&m, q.Key)
+		}
+		if err != nil {
+			return nil, err
+		}
 		return &Object{Meta: m, Status: Status{Hit: true}, Owned: c.owns(b), conditions: q.Conditions}, nil
 	}
 	want, err := s.miss(ctx, b, key, q, err)
@@ -97,6 +110,9 @@ func (s *Server) miss(ctx context.Context, b store.Bucket, key string, q Read, f
 	}
 	if !ok {
 		return fill.Want{}, found
+	}
+	if q.Key != nil {
+		return fill.Want{}, notEncrypted() // what comes from a source never is
 	}
 	return fill.Want{Bucket: b, Key: key, Source: src, Setting: doc, Hops: q.Hops}, nil
 }

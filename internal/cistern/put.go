@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
 	"time"
 
 	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/seal"
 	"github.com/cisternhq/cistern/internal/store"
 	"github.com/minio/crc64nvme"
 )
@@ -26,6 +29,11 @@ type Upload struct {
 	MD5 []byte
 	// Body is read to its end, and no further than one byte more than may be.
 	Body io.Reader
+	// Key encrypts the object at rest; nil: it is not encrypted.
+	Key *seal.Key
+
+	// encryption is how the whole is encrypted that the body is a part of; nil: the body is the whole.
+	encryption *object.Encryption
 }
 
 // putBuffer is what is copied at once, in bytes.
@@ -46,7 +54,7 @@ func (s *Server) Put(ctx context.Context, c Caller, bucket, key string, u Upload
 	if u.Size > object.MaxPutSize {
 		return object.Meta{}, tooLarge()
 	}
-	spool, err := s.store.NewSpool(ctx, u.Size)
+	spool, err := s.store.NewSpool(ctx, u.atRest())
 	if err != nil {
 		return object.Meta{}, err
 	}
@@ -65,50 +73,102 @@ func tooLarge() error {
 	return object.Explain(object.ErrTooLarge, "the body is larger than %d bytes; use a multipart upload", int64(object.MaxPutSize))
 }
 
-// receive copies the body into the spool and returns the metadata of what came.
+// atRest is how many bytes the body will have at rest, -1 if that is not known.
+func (u *Upload) atRest() int64 {
+	if u.Key != nil && u.Size > 0 {
+		return seal.AtRest(u.Size)
+	}
+	return u.Size
+}
+
+// receive copies the body into the spool and returns the metadata of what came. Of a body that is encrypted, nothing is told about the plain bytes but
+// their number: the entity tag is made up, and the digest is that of the bytes at rest.
 func receive(ctx context.Context, u Upload, spool store.Spool) (object.Meta, error) {
-	buf := putBuffers.Get().(*[]byte)
-	defer putBuffers.Put(buf)
-	sum, crc := md5.New(), crc64nvme.New()
-	var n int64
-	for {
-		if err := ctx.Err(); err != nil {
-			return object.Meta{}, context.Cause(ctx)
+	in := &intake{ctx: ctx, from: u.Body}
+	if u.Key == nil || u.MD5 != nil {
+		in.sum = md5.New()
+	}
+	from, encryption := io.Reader(in), u.encryption
+	if u.Key != nil {
+		if encryption == nil {
+			encryption = u.Key.New()
 		}
-		k, err := u.Body.Read(*buf)
-		if k > 0 {
-			p := (*buf)[:k]
-			if n += int64(k); n > object.MaxPutSize {
-				return object.Meta{}, tooLarge()
-			}
-			if _, err := spool.WriteAt(p, n-int64(k)); err != nil {
-				return object.Meta{}, fmt.Errorf("%w: write spool: %w", object.ErrStore, err)
-			}
-			sum.Write(p)
-			crc.Write(p)
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return object.Meta{}, &object.Explained{
-				Kind: object.ErrIncompleteBody, Text: fmt.Sprintf("the body ended after %d bytes", n), Cause: err,
-			}
+		var err error
+		if from, err = u.Key.Seal(encryption, in); err != nil {
+			return object.Meta{}, err
 		}
 	}
-	if u.Size >= 0 && n != u.Size {
-		return object.Meta{}, object.Explain(object.ErrIncompleteBody, "the body has %d bytes, %d were announced", n, u.Size)
-	}
-	digest := sum.Sum(nil)
-	if u.MD5 != nil && !bytes.Equal(u.MD5, digest) {
+	atRest, crc, err := spill(from, spool)
+	switch {
+	case err != nil:
+		return object.Meta{}, err
+	case u.Size >= 0 && in.n != u.Size:
+		return object.Meta{}, object.Explain(object.ErrIncompleteBody, "the body has %d bytes, %d were announced", in.n, u.Size)
+	case u.MD5 != nil && !bytes.Equal(u.MD5, in.sum.Sum(nil)):
 		return object.Meta{}, object.Explain(object.ErrBadDigest, "the body's MD5 is not the one in Content-MD5")
 	}
 	m := u.Meta
 	now := time.Now().UTC()
-	m.Size, m.Created, m.LastModified = n, now, now.Truncate(time.Second)
-	m.Digest = object.Digest{CRC64NVME: crc.Sum64(), MD5: hex.EncodeToString(digest)}
+	m.Size, m.Created, m.LastModified = in.n, now, now.Truncate(time.Second)
+	m.Digest.CRC64NVME = crc
+	if u.Key != nil {
+		e := *encryption
+		e.Size = atRest
+		m.Encryption, m.ETag = &e, `"`+rand.Text()+`"`
+		return m, nil
+	}
+	m.Digest.MD5 = hex.EncodeToString(in.sum.Sum(nil))
 	m.ETag = `"` + m.Digest.MD5 + `"`
 	return m, nil
+}
+
+// spill copies what comes from a reader into a spool. It returns how many bytes there are, and their checksum.
+func spill(from io.Reader, spool store.Spool) (n int64, crc64 uint64, err error) {
+	buf := putBuffers.Get().(*[]byte)
+	defer putBuffers.Put(buf)
+	crc := crc64nvme.New()
+	for {
+		k, err := from.Read(*buf)
+		if k > 0 {
+			p := (*buf)[:k]
+			if _, err := spool.WriteAt(p, n); err != nil {
+				return n, 0, fmt.Errorf("%w: write spool: %w", object.ErrStore, err)
+			}
+			n += int64(k)
+			crc.Write(p)
+		}
+		if err == io.EOF {
+			return n, crc.Sum64(), nil
+		}
+		if err != nil {
+			return n, 0, err
+		}
+	}
+}
+
+// intake reads a client's body, counts it and, where somebody needs it, sums it up.
+type intake struct {
+	ctx  context.Context
+	from io.Reader
+	n    int64
+	sum  hash.Hash // MD5; nil: nobody needs it
+}
+
+func (in *intake) Read(p []byte) (int, error) {
+	if in.ctx.Err() != nil {
+		return 0, context.Cause(in.ctx)
+	}
+	k, err := in.from.Read(p)
+	if in.n += int64(k); in.n > object.MaxPutSize {
+		return 0, tooLarge()
+	}
+	if in.sum != nil {
+		in.sum.Write(p[:k])
+	}
+	if err != nil && err != io.EOF {
+		err = &object.Explained{Kind: object.ErrIncompleteBody, Text: fmt.Sprintf("the body ended after %d bytes", in.n), Cause: err}
+	}
+	return k, err
 }
 
 // Delete removes an object; a missing one counts as removed. A fill of the key that runs ends without commit; the next GET fills anew.

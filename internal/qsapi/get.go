@@ -47,12 +47,12 @@ func (a *API) headObject(w *answer, r *request) error {
 // read answers GET and HEAD. The header fields are read by hand: this is the path of every hit.
 func (a *API) read(w *answer, r *request, over *service.GetObjectInput,
 	open func(ctx context.Context, c cistern.Caller, bucket, key string, q cistern.Read) (*cistern.Object, error)) error {
-	if err := checkServed(r.Header); err != nil {
-		return err
-	}
 	ctx := r.Context()
 	q := cistern.Read{Conditions: conditions(r.Header)}
 	var err error
+	if q.Key, err = customerKey(r.Header, ownKey); err != nil {
+		return err
+	}
 	if q.Hops, err = hops(r.Header); err != nil {
 		return err
 	}
@@ -252,6 +252,7 @@ func objectHeaders(h http.Header, m *object.Meta) {
 	h["Content-Type"] = []string{contentType(m)}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	h["X-Qs-Storage-Class"] = []string{storageClass(m)}
+	encryptionHeaders(h, m)
 	if m.ContentEncoding != "" {
 		h["Content-Encoding"] = []string{m.ContentEncoding}
 	}

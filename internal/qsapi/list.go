@@ -108,7 +108,9 @@ func appendEntry(d []byte, key string, m *object.Meta) []byte {
 	d = appendString(d, m.ETag)
 	d = append(d, `,"mime_type":`...)
 	d = appendString(d, contentType(m))
-	d = append(d, `,"encrypted":false,"storage_class":`...)
+	d = append(d, `,"encrypted":`...)
+	d = strconv.AppendBool(d, m.Encryption != nil)
+	d = append(d, `,"storage_class":`...)
 	d = appendString(d, storageClass(m))
 	return append(d, '}')
 }

@@ -18,9 +18,11 @@ const maxProvenance = 1024
 // provenanceHeaders says where a stored object came from and what its bytes are. It is for the bucket's owner and the operator only.
 // The values are a source's, so nothing that a header field cannot hold is passed on.
 func provenanceHeaders(h http.Header, m *object.Meta) {
-	var crc [8]byte
-	binary.BigEndian.PutUint64(crc[:], m.Digest.CRC64NVME)
-	h["Cistern-Crc64nvme"] = []string{base64.StdEncoding.EncodeToString(crc[:])} // as x-amz-checksum-crc64nvme has it
+	if m.Encryption == nil { // otherwise it is that of the bytes at rest, which nobody gets to see
+		var crc [8]byte
+		binary.BigEndian.PutUint64(crc[:], m.Digest.CRC64NVME)
+		h["Cistern-Crc64nvme"] = []string{base64.StdEncoding.EncodeToString(crc[:])} // as x-amz-checksum-crc64nvme has it
+	}
 	if m.Digest.MD5 != "" {
 		h["Cistern-Md5"] = []string{m.Digest.MD5}
 	}

@@ -27,7 +27,6 @@ var unserved = []struct{ prefix, operation string }{
 	{"X-Qs-Copy-Source", "PUT Object - Copy"},
 	{"X-Qs-Move-Source", "PUT Object - Move"},
 	{"X-Qs-Fetch-", "PUT Object - Fetch"},
-	{"X-Qs-Encryption-", "Encryption with a customer's key"},
 }
 
 func checkServed(h http.Header) error {
@@ -61,11 +60,15 @@ func (a *API) putObject(w *answer, r *request) error {
 	if u.MD5, err = contentMD5(r.Header); err != nil {
 		return err
 	}
+	if u.Key, err = customerKey(r.Header, ownKey); err != nil {
+		return err
+	}
 	m, err := a.core.Put(r.Context(), r.caller, r.target.bucket, r.target.key, u)
 	if err != nil {
 		return err
 	}
 	w.Header()["Etag"] = []string{m.ETag}
+	encryptionHeaders(w.Header(), &m)
 	return w.empty(http.StatusCreated)
 }
 
