@@ -40,7 +40,7 @@ var (
 	ErrInvalidBucketName = errors.New("invalid bucket name")
 	// ErrInvalidArgument: correct the value that the text names.
 	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrInvalidRequest: correct the document that was sent; the text names the part.
+	// ErrInvalidRequest: correct what was sent, a document or what goes beside it; the text names the part.
 	ErrInvalidRequest = errors.New("invalid request")
 	// ErrInvalidRange: no byte of the range exists; ask within the size.
 	ErrInvalidRange = errors.New("invalid range")

@@ -55,7 +55,7 @@ var answers = []struct {
 	{object.ErrBadDigest, 400, "bad_digest", "The body is not what its Content-MD5 says."},
 	{object.ErrInvalidRange, 416, "invalid_range", "The object has no byte in the range asked for."},
 	{object.ErrInvalidArgument, 400, "invalid_argument", "A value of the request is not allowed."},
-	{object.ErrInvalidRequest, 400, "invalid_request", "The document is not allowed as it stands."},
+	{object.ErrInvalidRequest, 400, "invalid_request", "The request is not allowed as it stands."},
 	{object.ErrNoSetting, 404, "setting_not_exists", "The bucket has no such setting."},
 	{object.ErrDenied, 403, "permission_denied", "You have no right to do this."},
 	{object.ErrPrecondition, 412, "precondition_failed", "A condition of the request does not hold."},
