@@ -15,6 +15,16 @@ const MaxKeyLen = 1023
 // MaxPutSize is the largest body of one PUT, in bytes: 5 GB (QingStor API, "PUT Object").
 const MaxPutSize = 5 << 30
 
+// The bounds of objects that come in parts (QingStor API, "Multipart Upload"). An object that grows has the same largest size.
+const (
+	// MaxSize is the largest object, in bytes: 50 TB.
+	MaxSize = 50 << 40
+	// MinPartSize is the least size of every part but the last one, in bytes: 4 MB.
+	MinPartSize = 4 << 20
+	// MaxParts is the most parts that one object is made of.
+	MaxParts = 10_000
+)
+
 // CheckKey says why key cannot name an object: it must be 1 to 1,023 bytes of UTF-8.
 // Everything else is allowed: keys are bytes in order, never file names.
 // It returns nil or an error that matches [ErrInvalidKey].

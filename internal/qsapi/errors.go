@@ -51,6 +51,11 @@ var answers = []struct {
 	{object.ErrInvalidBucketName, 400, "invalid_bucket_name", "A bucket's name is 3 to 63 characters of a-z, 0-9 and, between them, \"-\"."},
 	{object.ErrMetadataTooLarge, 400, "metadata_too_large", "User metadata may have 2048 bytes, each name of it 512."},
 	{object.ErrTooLarge, 400, "entity_too_large", "The body is larger than this operation allows."},
+	{object.ErrTooSmall, 400, "entity_too_small", "Every part but the last one has at least 4 MiB."},
+	{object.ErrTooManyParts, 400, "max_parts_exceeded", "An object has at most 10000 parts, with numbers from 0 to 10000."},
+	{object.ErrNoSuchUpload, 404, "upload_not_exists", "There is no such unfinished upload."},
+	{object.ErrObjectState, 400, "invalid_object_state", "This cannot be done to an object of this kind."},
+	{object.ErrPosition, 409, "position_not_equal_to_length", "The position is not where the object ends."},
 	{object.ErrIncompleteBody, 400, "incomplete_body", "The body ended before its announced length."},
 	{object.ErrBadDigest, 400, "bad_digest", "The body is not what its Content-MD5 says."},
 	{object.ErrInvalidRange, 416, "invalid_range", "The object has no byte in the range asked for."},
@@ -130,6 +135,10 @@ func (a *API) writeError(w *answer, r *request, err error) {
 	h := w.Header()
 	if err := contentRange(err); err != "" {
 		h["Content-Range"] = []string{err}
+	}
+	var position *object.Position
+	if errors.As(err, &position) {
+		h[nextPosition] = []string{strconv.FormatInt(position.Next, 10)}
 	}
 	var retry *object.Retry
 	switch {

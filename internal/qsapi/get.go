@@ -262,6 +262,7 @@ func objectHeaders(h http.Header, m *object.Meta) {
 	if m.ContentDisposition != "" {
 		h["Content-Disposition"] = []string{m.ContentDisposition}
 	}
+	appendHeaders(h, m)
 	for name, value := range m.User {
 		h.Set(metaPrefix+name, value)
 	}

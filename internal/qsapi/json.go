@@ -19,21 +19,27 @@ func (r *request) decode(input any) error {
 	if !wire.HasElements(input) {
 		return wire.Decode(m, input)
 	}
-	if r.ContentLength > maxJSON {
-		return object.Explain(object.ErrTooLarge, "the body has %d bytes; a document may have %d", r.ContentLength, maxJSON)
-	}
-	r.body.limit = maxJSON
 	var err error
-	if m.JSON, err = io.ReadAll(r.body); err != nil {
-		return err
-	}
-	if len(m.JSON) == 0 {
-		return fail(http.StatusBadRequest, "invalid_json", "The body is empty; a JSON object is needed.")
-	}
-	if err := checkMD5(r.Header, m.JSON); err != nil {
+	if m.JSON, err = r.document(maxJSON); err != nil {
 		return err
 	}
 	return wire.DecodeStrict(m, input)
+}
+
+// document reads a JSON body of at most limit bytes.
+func (r *request) document(limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, object.Explain(object.ErrTooLarge, "the body has %d bytes; a document may have %d", r.ContentLength, limit)
+	}
+	r.body.limit = limit
+	doc, err := io.ReadAll(r.body)
+	if err != nil {
+		return nil, err
+	}
+	if len(doc) == 0 {
+		return nil, fail(http.StatusBadRequest, "invalid_json", "The body is empty; a JSON object is needed.")
+	}
+	return doc, checkMD5(r.Header, doc)
 }
 
 // render answers with the SDK's output of an operation.

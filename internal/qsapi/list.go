@@ -27,18 +27,9 @@ func (a *API) listObjects(w *answer, r *request) error {
 		return err
 	}
 	q := store.ListQuery{Limit: defaultKeys}
-	for _, f := range []struct {
-		name string
-		from *string
-		to   *string
-	}{{"prefix", in.Prefix, &q.Prefix}, {"delimiter", in.Delimiter, &q.Delimiter}, {"marker", in.Marker, &q.Marker}} {
-		if f.from == nil {
-			continue
-		}
-		if len(*f.from) > maxListText || !utf8.ValidString(*f.from) {
-			return fail(http.StatusBadRequest, "invalid_argument", "The query parameter %s is longer than %d bytes, or no UTF-8.", f.name, maxListText)
-		}
-		*f.to = *f.from
+	err := listTexts([]listText{{"prefix", in.Prefix, &q.Prefix}, {"delimiter", in.Delimiter, &q.Delimiter}, {"marker", in.Marker, &q.Marker}})
+	if err != nil {
+		return err
 	}
 	if in.Limit != nil {
 		if *in.Limit < 1 {
@@ -51,6 +42,27 @@ func (a *API) listObjects(w *answer, r *request) error {
 		return err
 	}
 	return w.document(http.StatusOK, appendPage(make([]byte, 0, 512+320*len(page.Entries)), b, q, page))
+}
+
+// listText is a parameter of a listing, and where it goes.
+type listText struct {
+	name string
+	from *string // nil: it is not there
+	to   *string
+}
+
+// listTexts checks the parameters that keys are compared with.
+func listTexts(texts []listText) error {
+	for _, f := range texts {
+		if f.from == nil {
+			continue
+		}
+		if len(*f.from) > maxListText || !utf8.ValidString(*f.from) {
+			return fail(http.StatusBadRequest, "invalid_argument", "The query parameter %s is longer than %d bytes, or no UTF-8.", f.name, maxListText)
+		}
+		*f.to = *f.from
+	}
+	return nil
 }
 
 // appendPage writes a page of a list. It is by hand because pages are large and asked for often; members that are

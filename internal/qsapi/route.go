@@ -36,6 +36,13 @@ var operations = map[string]operation{
 	"GET Object":                    {(*API).getObject, service.GetObjectInput{}},
 	"HEAD Object":                   {(*API).headObject, service.HeadObjectInput{}},
 	"DELETE Object":                 {(*API).deleteObject, nil},
+	"Append Object":                 {(*API).appendObject, service.AppendObjectInput{}},
+	"List Multipart Uploads":        {(*API).listUploads, service.ListMultipartUploadsInput{}},
+	"Initiate Multipart Upload":     {(*API).initiateUpload, nil},
+	"Upload Multipart":              {(*API).uploadPart, service.UploadMultipartInput{}},
+	"List Multipart":                {(*API).listParts, service.ListMultipartInput{}},
+	"Complete Multipart Upload":     {(*API).completeUpload, service.CompleteMultipartUploadInput{}},
+	"Abort Multipart Upload":        {(*API).abortUpload, service.AbortMultipartUploadInput{}},
 }
 
 // endpoint is one operation of the API.

@@ -174,34 +174,29 @@ func (s *Store) putPart(ctx context.Context, b Bucket, key, id string, p Part, s
 	return storeErr(s.e.Apply(ctx, batch))
 }
 
-// Parts returns the parts of an upload with numbers above marker, at most limit, and how many the upload has in all. -1 begins at the front. It fails
-// with object.ErrNoSuchUpload.
-func (s *Store) Parts(ctx context.Context, b Bucket, key, id string, marker, limit int) (parts []Part, count int, err error) {
-	if _, _, err = s.upload(ctx, b, key, id); err == nil {
-		err = s.eachPart(ctx, b, id, func(number int, v []byte) error {
-			count++
-			if number <= marker || len(parts) >= limit {
-				return nil
-			}
-			p, err := decodePart(v)
-			p.Number = number
-			parts = append(parts, p)
-			return err
-		})
+// Parts returns the parts of an upload with numbers above marker, at most limit. -1 begins at the front. It fails with object.ErrNoSuchUpload.
+func (s *Store) Parts(ctx context.Context, b Bucket, key, id string, marker, limit int) ([]Part, error) {
+	_, _, err := s.upload(ctx, b, key, id)
+	var parts []Part
+	if err == nil {
+		parts, err = s.parts(ctx, b, id, marker, limit)
 	}
-	return parts, count, on("list parts", b.Name, key, err)
+	return parts, on("list parts", b.Name, key, err)
 }
 
-// eachPart calls do with every part of an upload, by number.
-func (s *Store) eachPart(ctx context.Context, b Bucket, id string, do func(number int, v []byte) error) error {
-	lower := changesKey(b.ID, id)
-	return s.each(ctx, lower, after(lower), func(k, v []byte) (bool, error) {
-		number, ok := partNumber(k)
-		if !ok {
-			return true, nil
-		}
-		return true, do(number, v)
+func (s *Store) parts(ctx context.Context, b Bucket, id string, marker, limit int) ([]Part, error) {
+	var parts []Part
+	if limit <= 0 {
+		return nil, ctx.Err()
+	}
+	lower := partKey(b.ID, id, min(max(marker, -1), MaxPart)+1)
+	err := s.each(ctx, lower, after(changesKey(b.ID, id)), func(k, v []byte) (bool, error) {
+		p, err := decodePart(v)
+		p.Number, _ = partNumber(k)
+		parts = append(parts, p)
+		return len(parts) < limit, err
 	})
+	return parts, err
 }
 
 // AbortUpload ends an upload and removes its parts. It fails with object.ErrNoSuchUpload. When it returns that or nil, the end of the upload will
@@ -262,13 +257,7 @@ func (s *Store) completeUpload(ctx context.Context, b Bucket, key, id string,
 	if err != nil {
 		return object.Meta{}, err
 	}
-	var parts []Part
-	err = s.eachPart(ctx, b, id, func(number int, v []byte) error {
-		p, err := decodePart(v)
-		p.Number = number
-		parts = append(parts, p)
-		return err
-	})
+	parts, err := s.parts(ctx, b, id, -1, MaxPart+1)
 	if err != nil {
 		return object.Meta{}, err
 	}
