@@ -60,6 +60,7 @@ func checkModel(t *testing.T, open func(t *testing.T) store.Engine) {
 			"drop":     m.drop,
 			"put":      m.put,
 			"delete":   m.delete,
+			"move":     m.move,
 			"mirror":   m.setMirror,
 			"begin":    func(rt *rapid.T) { number++; m.begin(rt, number) },
 			"commit":   m.commit,
@@ -151,6 +152,28 @@ func (m *model) delete(rt *rapid.T) {
 	check(rt, m.s.Delete(bg, b.Bucket, key))
 	delete(b.objects, key)
 	delete(b.fills, key)
+}
+
+func (m *model) move(rt *rapid.T) {
+	b, to := m.bucket(rt), m.bucket(rt)
+	key, toKey := modelKeys.Draw(rt, "key"), modelKeys.Draw(rt, "to")
+	if all := slices.Sorted(maps.Keys(b.objects)); len(all) > 0 && rapid.Bool().Draw(rt, "one that is there") {
+		key = rapid.SampledFrom(all).Draw(rt, "object")
+	}
+	if rapid.IntRange(0, 4).Draw(rt, "onto itself") == 0 {
+		to, toKey = b, key
+	}
+	_, err := m.s.Move(bg, b.Bucket, key, to.Bucket, toKey, func(*object.Meta) error { return nil })
+	content, ok := b.objects[key]
+	if !ok {
+		wantErr(rt, "Move", err, object.ErrNoSuchKey)
+		return
+	}
+	check(rt, err)
+	delete(b.objects, key)
+	delete(b.fills, key)
+	to.objects[toKey] = content
+	delete(to.fills, toKey)
 }
 
 func (m *model) setMirror(rt *rapid.T) {
