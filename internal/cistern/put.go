@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cisternhq/cistern/internal/object"
@@ -177,9 +178,64 @@ func (s *Server) Delete(ctx context.Context, c Caller, bucket, key string) error
 	if err != nil {
 		return err
 	}
+	return s.delete(ctx, b, key)
+}
+
+func (s *Server) delete(ctx context.Context, b store.Bucket, key string) error {
 	if err := s.store.Delete(ctx, b, key); err != nil {
 		return err
 	}
 	s.filler.Forget(b.ID, key)
 	return nil
+}
+
+// deletesAtOnce bounds the objects of one request that are deleted at once. They wait for the disk together.
+const deletesAtOnce = 64
+
+// DeleteObjects is Delete for many keys, and returns what became of each. It fails as a whole where c may delete none of them.
+func (s *Server) DeleteObjects(ctx context.Context, c Caller, bucket string, keys []string) ([]error, error) {
+	b, err := s.store.Bucket(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]error, len(keys))
+	if len(keys) == 0 {
+		return results, s.may(ctx, c, b, "", deleteObject)
+	}
+	denied := 0
+	for i, key := range keys {
+		err := s.may(ctx, c, b, key, deleteObject)
+		switch {
+		case errors.Is(err, object.ErrDenied):
+			denied++
+		case err != nil:
+			return nil, err
+		default:
+			if err := object.CheckKey(key); err != nil {
+				results[i] = object.Explain(object.ErrInvalidKey, "%v", err)
+			}
+			continue
+		}
+		results[i] = err
+	}
+	if denied == len(keys) {
+		return nil, results[0]
+	}
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(deletesAtOnce, len(keys)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(keys) {
+					return
+				}
+				if results[i] == nil {
+					results[i] = s.delete(ctx, b, keys[i])
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return results, ctx.Err()
 }

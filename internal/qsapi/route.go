@@ -27,6 +27,7 @@ var operations = map[string]operation{
 	"DELETE Bucket":                 {(*API).deleteBucket, nil},
 	"GET Bucket (List Objects)":     {(*API).listObjects, service.ListObjectsInput{}},
 	"GET Bucket Statistics":         {(*API).bucketStats, nil},
+	"Delete Multiple Objects":       {(*API).deleteObjects, nil},
 	"GET Bucket ACL":                {(*API).getACL, nil},
 	"PUT Bucket ACL":                {(*API).putACL, service.PutBucketACLInput{}},
 	"GET Bucket External Mirror":    {(*API).getMirror, nil},

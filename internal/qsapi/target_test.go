@@ -119,7 +119,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/b/k", "response-expires=x", "GET Object"},
 		{"HEAD", "/b/k", "", "HEAD Object"},
 		{"GET", "/b", "stats", "GET Bucket Statistics"},
-		{"POST", "/b", "delete", "not_implemented"},
+		{"POST", "/b", "delete", "Delete Multiple Objects"},
 		{"POST", "/b", "", "not_implemented"},
 		{"PUT", "/b/k", "part_number=0&upload_id=u", "Upload Multipart"},
 		{"GET", "/b/k", "upload_id=u", "List Multipart"},
