@@ -18,6 +18,7 @@ import (
 
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/keys"
+	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/node"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
@@ -47,6 +48,7 @@ type settings struct {
 	minRate              int64
 	resumeSize           int64
 	fill                 fill.Options
+	lifecycle            lifecycle.Options
 	onlyAllowed          bool
 	breaker, retries     int
 	redirects, keepConns int
@@ -103,6 +105,8 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.IntVar(&s.maxConnections, "max-connections", 10_000, "connections of clients at a time; 0: any number")
 	fs.DurationVar(&s.idleTimeout, "idle-timeout", 60*time.Second, "how long an unused connection of a client is kept")
 	fs.DurationVar(&s.stall, "stall-timeout", 60*time.Second, "how long a body may stand still before the connection is cut")
+
+	fs.DurationVar(&s.lifecycle.Interval, "lifecycle-interval", 24*time.Hour, "time between two runs of the lifecycle rules of all buckets")
 
 	fs.StringArrayVar(&s.allow, "allow-source", nil, "CIDR, address or host that every bucket may fill from, though it is not public (repeatable)")
 	fs.BoolVar(&s.onlyAllowed, "only-allowed-sources", false, "refuse all sources that --allow-source does not name")
@@ -178,7 +182,8 @@ func (s *settings) check() ([]mirror, error) {
 		}
 	}
 	for name, n := range map[string]int64{
-		"idle-timeout": int64(s.idleTimeout), "stall-timeout": int64(s.stall),
+		"lifecycle-interval": int64(s.lifecycle.Interval),
+		"idle-timeout":       int64(s.idleTimeout), "stall-timeout": int64(s.stall),
 		"source-connect-timeout": int64(s.origin.ConnectTimeout), "source-tls-timeout": int64(s.origin.TLSTimeout),
 		"source-first-byte-timeout": int64(s.origin.FirstByteTimeout), "source-idle-timeout": int64(s.origin.IdleTimeout),
 		"source-idle-connections": int64(s.keepConns), "segment-size": s.fill.SegmentSize,
@@ -250,6 +255,7 @@ func (s *settings) run(ctx context.Context, out, logs io.Writer, getenv func(str
 	n, err := node.New(ctx, node.Options{
 		Engine: engine, Keys: ring, Origin: s.origin, Fill: s.fill, Zone: s.zone, Domains: s.domains,
 		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, Logger: log, Version: version,
+		Lifecycle: s.lifecycle,
 	})
 	if err != nil {
 		return err

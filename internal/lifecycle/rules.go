@@ -13,7 +13,7 @@ import (
 	"github.com/cisternhq/cistern/internal/object"
 )
 
-// Setting is the name of the bucket's setting: a JSON list of rules.
+// Setting is the name of the bucket's setting, a JSON object whose member rules is a list of Rule.
 const Setting = "lifecycle"
 
 const (
@@ -124,9 +124,11 @@ func (r Rule) check() string {
 
 // Parse reads the setting.
 func Parse(doc []byte) ([]Rule, error) {
-	var rules []Rule
-	if err := json.Unmarshal(doc, &rules); err != nil {
+	var setting struct {
+		Rules []Rule `json:"rules"`
+	}
+	if err := json.Unmarshal(doc, &setting); err != nil {
 		return nil, fmt.Errorf("%w: lifecycle setting: %w", object.ErrDamaged, err)
 	}
-	return rules, nil
+	return setting.Rules, nil
 }

@@ -64,7 +64,7 @@ func (a *aged) check(err error) {
 func (a *aged) set(rules ...lifecycle.Rule) {
 	a.t.Helper()
 	a.check(lifecycle.Check(rules))
-	doc, err := json.Marshal(rules)
+	doc, err := json.Marshal(map[string]any{"rules": rules})
 	a.check(err)
 	a.check(a.s.SetSetting(a.t.Context(), a.b, lifecycle.Setting, doc))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/cisternhq/cistern/internal/cistern"
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/keys"
+	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
 	"github.com/cisternhq/cistern/internal/qsapi"
@@ -52,6 +53,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Version is shown in the metrics.
 	Version string
+	// Lifecycle is the settings of what the server does by itself. What ties them to the rest is set by New.
+	Lifecycle lifecycle.Options
 }
 
 // Node is a running server. Make one with [New]; it is safe for concurrent use.
@@ -66,6 +69,8 @@ type Node struct {
 	api     *qsapi.API
 	srv     *http.Server
 	places  *places
+	// What the server does by itself.
+	lifecycle *lifecycle.Runner
 
 	// operations are the counters of the API's operations, looked up once.
 	operations map[string]*telemetry.Operation
@@ -119,9 +124,11 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	o.Fill.OnBreaker = n.breaker
 	n.filler = fill.New(o.Fill)
-	n.metrics.Watch(n.snapshot)
-
 	n.core = cistern.New(cistern.Options{Store: n.store, Filler: n.filler, Origin: n.client})
+
+	o.Lifecycle.Store, o.Lifecycle.Deleted, o.Lifecycle.Logger = n.store, n.core.Forget, o.Logger
+	n.lifecycle = lifecycle.New(o.Lifecycle)
+	n.metrics.Watch(n.snapshot)
 
 	for _, op := range service.Operations() {
 		n.operations[op.APIName] = n.metrics.Operation(op.APIName)
@@ -143,6 +150,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		n.places = newPlaces(o.MaxConnections)
 		n.srv.ConnState = n.places.changed
 	}
+	n.lifecycle.Start()
 	return n, nil
 }
 
@@ -230,8 +238,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	}
 	n.mu.Unlock()
 
-	// Requests wait for fills, so both have the same time.
+	// Requests wait for fills, so both have the same time. What the server does by itself goes on at the next start.
 	var wg sync.WaitGroup
+	wg.Go(n.lifecycle.Close)
 	var fills error
 	wg.Go(func() { fills = n.filler.Close(ctx) })
 	requests := n.srv.Shutdown(ctx)

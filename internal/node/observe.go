@@ -66,15 +66,18 @@ func (n *Node) breaker(source, state string) {
 	n.log.Warn("circuit breaker", "source", source, "state", state)
 }
 
-// snapshot is what the metrics show of the fills.
+// snapshot is what the metrics show of the fills and of what the server does by itself.
 func (n *Node) snapshot() telemetry.Snapshot {
 	s := n.filler.Stats()
 	breakers := make([]telemetry.Breaker, len(s.Breakers))
 	for i, b := range s.Breakers {
 		breakers[i] = telemetry.Breaker(b)
 	}
+	aged := n.lifecycle.Stats()
 	return telemetry.Snapshot{
-		Breakers: breakers, NotClosed: int64(s.NotClosed),
+		LifecycleRuns: aged.Runs, Expired: aged.Expired, Transitioned: aged.Transitioned, Aborted: aged.Aborted, LifecycleFailed: aged.Failed,
+		LastLifecycle: aged.LastRun,
+		Breakers:      breakers, NotClosed: int64(s.NotClosed),
 		Started: s.Started, Completed: s.Completed, Absent: s.Absent, Failed: s.Failed, Coalesced: s.Coalesced,
 		Mismatched: s.Mismatched, Unstored: s.Unstored, Throttled: s.Throttled,
 		OriginBytes: s.OriginBytes, OriginRequests: s.OriginRequests,

@@ -26,6 +26,15 @@ func (r *request) decode(input any) error {
 	return wire.DecodeStrict(m, input)
 }
 
+// decodeDocument is decode for a body of up to limit bytes, which it returns, too.
+func (r *request) decodeDocument(limit int64, input any) ([]byte, error) {
+	doc, err := r.document(limit)
+	if err != nil {
+		return nil, err
+	}
+	return doc, wire.DecodeStrict(wire.Message{JSON: doc}, input)
+}
+
 // document reads a JSON body of at most limit bytes.
 func (r *request) document(limit int64) ([]byte, error) {
 	if r.ContentLength > limit {

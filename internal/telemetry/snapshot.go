@@ -1,6 +1,10 @@
 package telemetry
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Snapshot is what the fills of a server come to at one moment. The first ones only ever grow.
 type Snapshot struct {
@@ -14,6 +18,11 @@ type Snapshot struct {
 	// are shown by name.
 	Breakers  []Breaker
 	NotClosed int64
+
+	// Of the runs of lifecycle rules: the objects that they deleted or moved to another storage class, the multipart uploads that they gave up, and
+	// what failed. LastLifecycle is the end of the last run; zero while there was none.
+	LifecycleRuns, Expired, Transitioned, Aborted, LifecycleFailed int64
+	LastLifecycle                                                  time.Time
 }
 
 // Breaker is a source that is left alone (open), or whose next answer decides (half-open).
@@ -43,6 +52,12 @@ func (m *Metrics) Watch(read func() Snapshot) {
 		{desc("cistern_fills_in_flight", "Fills running now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.InFlight }},
 		{desc("cistern_fills_queued", "Fills that wait for a connection now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Queued }},
 		{desc("cistern_origin_connections", "Connections to sources that fills use now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Connections }},
+		{desc("cistern_lifecycle_runs_total", "Runs of the lifecycle rules of all buckets."), prometheus.CounterValue, func(s Snapshot) int64 { return s.LifecycleRuns }},
+		{desc("cistern_lifecycle_last_run_timestamp_seconds", "When the last of them ended; 0 if none did since the start."), prometheus.GaugeValue, func(s Snapshot) int64 { return unix(s.LastLifecycle) }},
+		{desc("cistern_lifecycle_expired_total", "Objects deleted by lifecycle rules."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Expired }},
+		{desc("cistern_lifecycle_transitioned_total", "Objects moved to another storage class by lifecycle rules."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Transitioned }},
+		{desc("cistern_lifecycle_aborted_uploads_total", "Multipart uploads given up by lifecycle rules."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Aborted }},
+		{desc("cistern_lifecycle_failures_total", "What lifecycle rules could not do; the next run tries again."), prometheus.CounterValue, func(s Snapshot) int64 { return s.LifecycleFailed }},
 	}})
 }
 
@@ -50,6 +65,13 @@ func (m *Metrics) Watch(read func() Snapshot) {
 var breakerState = prometheus.NewDesc("cistern_breaker_state",
 	"2 for a source that is left alone (breaker open), 1 for one whose next answer decides (half-open). Other sources have no row; at most 100 are shown.",
 	[]string{"source"}, nil)
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
 
 func desc(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 

@@ -1,0 +1,84 @@
+package cistern
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/cisternhq/cistern/internal/lifecycle"
+	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/store"
+)
+
+// What a bucket has the server do by itself are settings of one form: what the job needs of it, beside the document that the owner sent, which he gets
+// back as he sent it.
+type background struct {
+	Rules any `json:"rules"`
+	// Document is the owner's.
+	Document json.RawMessage `json:"document"`
+}
+
+// setBackground keeps what a job needs and the document that says so.
+func (s *Server) setBackground(ctx context.Context, b store.Bucket, name string, rules any, doc []byte) error {
+	var sent bytes.Buffer
+	if err := json.Compact(&sent, doc); err != nil {
+		return object.Explain(object.ErrInvalidRequest, "the document is no JSON")
+	}
+	setting, err := json.Marshal(background{rules, sent.Bytes()})
+	if err != nil {
+		return err
+	}
+	return s.store.SetSetting(ctx, b, name, setting)
+}
+
+// document returns the document of a job's setting as its owner sent it, or [object.ErrNoSetting].
+func (s *Server) document(ctx context.Context, c Caller, bucket, name string) ([]byte, error) {
+	b, err := s.open(ctx, c, bucket, "", own)
+	if err != nil {
+		return nil, err
+	}
+	setting, err := s.store.Setting(ctx, b, name)
+	if err != nil {
+		return nil, err
+	}
+	var v background
+	if err := json.Unmarshal(setting, &v); err != nil {
+		return nil, fmt.Errorf("%w: %s setting: %w", object.ErrDamaged, name, err)
+	}
+	return v.Document, nil
+}
+
+// removeBackground ends a job for a bucket; without a setting it does nothing.
+func (s *Server) removeBackground(ctx context.Context, c Caller, bucket, name string) error {
+	b, err := s.open(ctx, c, bucket, "", own)
+	if err != nil {
+		return err
+	}
+	return s.store.DeleteSetting(ctx, b, name)
+}
+
+// Lifecycle returns the document that says how a bucket's objects age, or [object.ErrNoSetting].
+func (s *Server) Lifecycle(ctx context.Context, c Caller, bucket string) ([]byte, error) {
+	return s.document(ctx, c, bucket, lifecycle.Setting)
+}
+
+// SetLifecycle lets a bucket's objects age by rules, from the next run on. doc is what says so.
+func (s *Server) SetLifecycle(ctx context.Context, c Caller, bucket string, rules []lifecycle.Rule, doc []byte) error {
+	b, err := s.open(ctx, c, bucket, "", own)
+	if err != nil {
+		return err
+	}
+	if err := lifecycle.Check(rules); err != nil {
+		return err
+	}
+	return s.setBackground(ctx, b, lifecycle.Setting, rules, doc)
+}
+
+// RemoveLifecycle ends the ageing; objects stay as they are.
+func (s *Server) RemoveLifecycle(ctx context.Context, c Caller, bucket string) error {
+	return s.removeBackground(ctx, c, bucket, lifecycle.Setting)
+}
+
+// Forget lets go of what is remembered of a key, after a job changed what is stored under it.
+func (s *Server) Forget(b store.Bucket, key string) { s.filler.Forget(b.ID, key) }

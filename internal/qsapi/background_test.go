@@ -1,0 +1,97 @@
+package qsapi_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// settingTest is what one of the settings by which the server does something by itself takes and refuses.
+type settingTest struct {
+	name string // of the sub-resource
+	good []string
+	bad  map[string]string // document → what the message says
+}
+
+var settingTests = []settingTest{
+	{
+		name: "lifecycle",
+		good: []string{
+			`{"rule":[{"id":"a","status":"Enabled","filter":{"prefix":""},"expiration":{"days":1}},` +
+				`{"id":"b","status":"disabled","filter":{"prefix":"logs/"},"abort_incomplete_multipart_upload":{"days_after_initiation":7}},` +
+				`{"id":"c","status":"enabled","filter":{"prefix":"logs/"},"transition":{"days":30,"storage_class":"STANDARD_IA"}}]}`,
+			// A program with the original SDK sends a number, and can read nothing else back.
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":"a"},"transition":{"days":30,"storage_class":1}}]}`,
+		},
+		bad: map[string]string{
+			`{"rule":[]}`:     "0 rules",
+			`{"rule":[null]}`: "rule[0]",
+			`{}`:              "0 rules",
+			`{"rule":[{"status":"enabled","filter":{"prefix":""},"expiration":{"days":1}}]}`:                                                                                       "rule[0].id is missing",
+			`{"rule":[{"id":"a","filter":{"prefix":""},"expiration":{"days":1}}]}`:                                                                                                 "rule[0].status is missing",
+			`{"rule":[{"id":"a","status":"enabled","expiration":{"days":1}}]}`:                                                                                                     "rule[0].filter.prefix is missing",
+			`{"rule":[{"id":"a","status":"enabled","filter":{},"expiration":{"days":1}}]}`:                                                                                         "rule[0].filter.prefix is missing",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"expiration":{}}]}`:                                                                                      "rule[0].expiration.days is missing",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"expiration":{"days":0}}]}`:                                                                              "rule[0].expiration.days is 0",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"expiration":{"days":-1}}]}`:                                                                             "rule[0].expiration.days is -1",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""}}]}`:                                                                                                      "is missing",
+			`{"rule":[{"id":"a","status":"maybe","filter":{"prefix":""},"expiration":{"days":1}}]}`:                                                                                `rule[0].status is "maybe"`,
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"transition":{"days":30}}]}`:                                                                             "transition.storage_class is missing",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"transition":{"days":30,"storage_class":"STANDARD"}}]}`:                                                  "transition.storage_class",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"transition":{"days":29,"storage_class":"STANDARD_IA"}}]}`:                                               "transition.days is 29",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"transition":{"days":30,"storage_class":"GLACIER"}}]}`:                                                   "storage_class",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"expiration":{"days":1},"transition":{"days":30,"storage_class":"STANDARD_IA"}}]}`:                       "one rule",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"expiration":{"days":1}},{"id":"b","status":"enabled","filter":{"prefix":""},"expiration":{"days":2}}]}`: "rule[1] has the prefix and the action of rule[0]",
+			`{"rule":[{"id":"a","status":"enabled","filter":{"prefix":""},"expiration":{"days":"1"}}]}`:                                                                            "days",
+			`{"rules":[]}`: "rules",
+		},
+	},
+}
+
+func TestSettings(t *testing.T) {
+	for _, tc := range settingTests {
+		t.Run(tc.name, func(t *testing.T) {
+			s := start(t, nil)
+			s.want(message{as: "ALICE", method: "PUT", path: "/bucket"}, 201, "")
+			s.want(message{as: "ALICE", method: "PUT", path: "/target"}, 201, "")
+			s.want(message{as: "BOB", method: "PUT", path: "/foreign"}, 201, "")
+			path := "/bucket?" + tc.name
+			s.want(message{as: "ALICE", method: "GET", path: path}, 404, "setting_not_exists")
+			s.want(message{as: "ALICE", method: "DELETE", path: path}, 204, "")
+			for _, doc := range tc.good {
+				if r := s.want(message{as: "ALICE", method: "PUT", path: path, body: doc}, 200, ""); r.body != "" {
+					t.Errorf("PUT %s answers %q, want nothing", doc, r.body)
+				}
+				r := s.want(message{as: "ALICE", method: "GET", path: path}, 200, "")
+				if r.body != doc || r.Header.Get("Content-Type") != "application/json" {
+					t.Errorf("GET = %s (%s), want what was set:\n%s", r.body, r.Header.Get("Content-Type"), doc)
+				}
+			}
+			kept := tc.good[len(tc.good)-1]
+			for doc, want := range tc.bad {
+				r := s.send(message{as: "ALICE", method: "PUT", path: path, body: doc})
+				if r.StatusCode != 400 || !strings.Contains(strings.ToLower(r.body), strings.ToLower(strings.ReplaceAll(want, `"`, `\"`))) {
+					t.Errorf("PUT %s = %d %s, want 400 and %q", doc, r.StatusCode, r.body, want)
+				}
+			}
+			for _, doc := range []string{"", "[]", "{", `{"rule":{}}`, `{"nobody":1}`} {
+				if r := s.send(message{as: "ALICE", method: "PUT", path: path, body: doc}); r.StatusCode != 400 {
+					t.Errorf("PUT %q = %d %s, want 400", doc, r.StatusCode, r.body)
+				}
+			}
+			if r := s.want(message{as: "ALICE", method: "GET", path: path}, 200, ""); r.body != kept {
+				t.Errorf("after refused documents: GET = %s, want what was set before:\n%s", r.body, kept)
+			}
+			for _, method := range []string{"GET", "PUT", "DELETE"} {
+				m := message{as: "BOB", method: method, path: path}
+				if method == "PUT" {
+					m.body = kept
+				}
+				s.want(m, 403, "permission_denied")
+				m.as = ""
+				s.want(m, 403, "permission_denied")
+			}
+			s.want(message{as: "ALICE", method: "DELETE", path: path}, 204, "")
+			s.want(message{as: "ALICE", method: "GET", path: path}, 404, "setting_not_exists")
+		})
+	}
+}
