@@ -25,7 +25,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	for name, run := range map[string]func(dir string) error{childDir: child, saverDir: saver} {
+	for name, run := range map[string]func(dir string) error{childDir: child, saverDir: saver, uploaderDir: uploader} {
 		if dir := os.Getenv(name); dir != "" {
 			if err := run(dir); err != nil {
 				fmt.Fprintln(os.Stderr, err)

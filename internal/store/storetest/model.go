@@ -22,11 +22,14 @@ type model struct {
 	buckets map[string]*modelBucket
 	intents []modelIntent
 	bodies  map[store.BodyID]bodyState
+	uploads []*modelUpload
+	readers []modelReader
 }
 
 type modelBucket struct {
 	store.Bucket
 	objects  map[string][]byte
+	madeOf   map[string]string // key → the upload that made the object, or grows
 	mirror   string
 	revision int            // another one for each change of the mirror, 0 while there is none
 	changes  int            // how often the mirror was changed
@@ -56,24 +59,32 @@ func checkModel(t *testing.T, open func(t *testing.T) store.Engine) {
 		defer m.discard()
 		number := 0
 		rt.Repeat(map[string]func(*rapid.T){
-			"create":   m.create,
-			"drop":     m.drop,
-			"put":      m.put,
-			"delete":   m.delete,
-			"move":     m.move,
-			"mirror":   m.setMirror,
-			"begin":    func(rt *rapid.T) { number++; m.begin(rt, number) },
-			"commit":   m.commit,
-			"end":      m.end,
-			"save":     m.save,
-			"resume":   m.resume,
-			"leave":    m.leave,
-			"recover":  m.recover,
-			"list":     m.list,
-			"read all": m.readAll,
-			"":         func(rt *rapid.T) {},
+			"create":       m.create,
+			"drop":         m.drop,
+			"put":          m.put,
+			"delete":       m.delete,
+			"move":         m.move,
+			"mirror":       m.setMirror,
+			"begin":        func(rt *rapid.T) { number++; m.begin(rt, number) },
+			"commit":       m.commit,
+			"end":          m.end,
+			"save":         m.save,
+			"resume":       m.resume,
+			"leave":        m.leave,
+			"begin upload": m.beginUpload,
+			"put part":     m.putPart,
+			"complete":     m.complete,
+			"abort":        m.abort,
+			"append":       m.append,
+			"open":         m.open,
+			"close":        m.close,
+			"recover":      m.recover,
+			"list":         m.list,
+			"read all":     m.readAll,
+			"":             func(rt *rapid.T) {},
 		})
 		m.readAll(rt)
+		m.wantNothing(rt)
 	})
 }
 
@@ -118,7 +129,7 @@ func (m *model) create(rt *rapid.T) {
 		return
 	}
 	check(rt, err)
-	m.buckets[name] = &modelBucket{Bucket: b, objects: make(map[string][]byte), fills: make(map[string]int), notes: make(map[string]modelNote)}
+	m.buckets[name] = &modelBucket{Bucket: b, objects: make(map[string][]byte), madeOf: make(map[string]string), fills: make(map[string]int), notes: make(map[string]modelNote)}
 }
 
 func (m *model) drop(rt *rapid.T) {
@@ -139,8 +150,7 @@ func (m *model) drop(rt *rapid.T) {
 func (m *model) put(rt *rapid.T) {
 	b, key, content := m.bucket(rt), modelKeys.Draw(rt, "key"), contents.Draw(rt, "content")
 	check(rt, tryPut(m.t, m.s, b.Bucket, key, content))
-	b.objects[key] = content
-	delete(b.fills, key)
+	b.set(key, content, "")
 }
 
 func (m *model) delete(rt *rapid.T) {
@@ -151,6 +161,7 @@ func (m *model) delete(rt *rapid.T) {
 	}
 	check(rt, m.s.Delete(bg, b.Bucket, key))
 	delete(b.objects, key)
+	delete(b.madeOf, key)
 	delete(b.fills, key)
 }
 
@@ -170,10 +181,11 @@ func (m *model) move(rt *rapid.T) {
 		return
 	}
 	check(rt, err)
+	of := b.madeOf[key]
 	delete(b.objects, key)
+	delete(b.madeOf, key)
 	delete(b.fills, key)
-	to.objects[toKey] = content
-	delete(to.fills, toKey)
+	to.set(toKey, content, of)
 }
 
 func (m *model) setMirror(rt *rapid.T) {
@@ -245,8 +257,7 @@ func (m *model) commit(rt *rapid.T) {
 		wantErr(rt, "CommitFill of a fill that was ended", err, object.ErrSuperseded)
 	default:
 		check(rt, err)
-		b.objects[i.key] = content
-		delete(b.fills, i.key)
+		b.set(i.key, content, "")
 		m.dropNote(b, i.key)
 		i.ended = true
 	}
@@ -304,6 +315,7 @@ func (m *model) list(rt *rapid.T) {
 
 func (m *model) readAll(rt *rapid.T) {
 	m.readNotes(rt)
+	m.readUploads(rt)
 	list, err := m.s.Buckets(bg)
 	check(rt, err)
 	var names []string

@@ -153,4 +153,9 @@ func (m *model) discard() {
 			}
 		}
 	}
+	for _, r := range m.readers { // of a history that failed
+		if err := r.Body.Close(); err != nil {
+			m.t.Error(err)
+		}
+	}
 }
