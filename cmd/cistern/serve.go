@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,9 @@ type settings struct {
 	data, listen         string
 	zone                 string
 	domains              []string
+	cname                string
+	index, errorPage     string
+	proxies              []string
 	mirrors              []string
 	allow                []string
 	logFormat, logLevel  string
@@ -99,6 +103,10 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&s.mirrors, "mirror", nil, "BUCKET=URL: a public bucket that fills itself from URL (repeatable)")
 	fs.StringVar(&s.zone, "zone", "pek3a", "zone of the buckets that are made without one")
 	fs.StringArrayVar(&s.domains, "domain", nil, "name under which buckets are addressed as BUCKET.ZONE.NAME (repeatable)")
+	fs.StringVar(&s.cname, "cname", "operator", "who binds own domains to buckets: operator, or owner for the buckets' owners, too")
+	fs.StringVar(&s.index, "website-index", "index.html", "key of a website's page for a path that ends in /, behind which it is put")
+	fs.StringVar(&s.errorPage, "website-error", "error.html", "key of a website's page for what is not there")
+	fs.StringArrayVar(&s.proxies, "trusted-proxy", nil, "CIDR or address of a proxy whose X-Forwarded-For says who the client is (repeatable)")
 	fs.StringVar(&s.logFormat, "log-format", "", "text or json (default text on a terminal, json otherwise)")
 	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.DurationVar(&s.grace, "grace", 30*time.Second, "how long requests and fills may go on after the signal to end")
@@ -169,6 +177,17 @@ func (s *settings) check() ([]mirror, error) {
 		}
 		s.origin.Allow = append(s.origin.Allow, allow)
 	}
+	if s.cname != "operator" && s.cname != "owner" {
+		return nil, usagef("--cname %q: use operator or owner", s.cname)
+	}
+	for name, key := range map[string]string{"website-index": s.index, "website-error": s.errorPage} {
+		if err := object.CheckKey(key); err != nil {
+			return nil, usagef("--%s %q: %v", name, key, err)
+		}
+	}
+	if _, err := s.trusted(); err != nil {
+		return nil, err
+	}
 	if _, _, err := net.SplitHostPort(s.listen); err != nil {
 		return nil, usagef("--listen %q: write HOST:PORT or :PORT", s.listen)
 	}
@@ -206,6 +225,22 @@ func (s *settings) check() ([]mirror, error) {
 	s.fill.ResumeSize = noneIsNegative(s.resumeSize)
 	s.fill.BreakerFailures = noneIsNegative(s.breaker)
 	s.maxConnections = noneIsNegative(s.maxConnections)
+	return list, nil
+}
+
+// trusted reads the networks of --trusted-proxy.
+func (s *settings) trusted() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, p := range s.proxies {
+		n, err := netip.ParsePrefix(p)
+		if a, aerr := netip.ParseAddr(p); aerr == nil {
+			n, err = netip.PrefixFrom(a.Unmap().WithZone(""), a.Unmap().BitLen()), nil
+		}
+		if err != nil || n.Addr().Is4In6() {
+			return nil, usagef("--trusted-proxy %q: write an address, or a network such as 10.0.0.0/8", p)
+		}
+		list = append(list, n.Masked())
+	}
 	return list, nil
 }
 
@@ -252,8 +287,13 @@ func (s *settings) run(ctx context.Context, out, logs io.Writer, getenv func(str
 			return errors.Join(usagef("%s, %s: %w", envKeyID, envSecret, err), engine.Close())
 		}
 	}
+	proxies, err := s.trusted()
+	if err != nil {
+		return errors.Join(err, engine.Close())
+	}
 	n, err := node.New(ctx, node.Options{
 		Engine: engine, Keys: ring, Origin: s.origin, Fill: s.fill, Zone: s.zone, Domains: s.domains,
+		OwnersBind: s.cname == "owner", WebsiteIndex: s.index, WebsiteError: s.errorPage, TrustedProxies: proxies,
 		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, Logger: log, Version: version,
 		Lifecycle: s.lifecycle,
 	})

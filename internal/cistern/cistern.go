@@ -20,6 +20,11 @@ type Options struct {
 	Filler *fill.Filler
 	// Origin judges source sites when they are set.
 	Origin *origin.Client
+	// Domains are the server's own names, which no bucket may be bound to.
+	Domains []string
+	// OwnersBind lets the owners of buckets bind domains. Otherwise only the operator does: nothing proves whose a domain is, and one that the server
+	// is reached under, but does not know for its own, would lead all its users to the bucket that has it.
+	OwnersBind bool
 }
 
 // Server does what dialects ask for. It is safe for concurrent use. It owns none of its parts.
@@ -27,6 +32,9 @@ type Server struct {
 	store  *store.Store
 	filler *fill.Filler
 	origin *origin.Client
+
+	domains    []string
+	ownersBind bool
 
 	// What hits need of a bucket's settings, read once for each document.
 	policies parsed[*policy.Policy]
@@ -36,7 +44,11 @@ type Server struct {
 
 // New returns a server of the parts in o.
 func New(o Options) *Server {
-	return &Server{store: o.Store, filler: o.Filler, origin: o.Origin}
+	s := &Server{store: o.Store, filler: o.Filler, origin: o.Origin, ownersBind: o.OwnersBind}
+	for _, d := range o.Domains {
+		s.domains = append(s.domains, hostName(d))
+	}
+	return s
 }
 
 // open returns the bucket if c has leave for need on key in it; key is "" for what is about the bucket, and the prefix of a listing. It fails with

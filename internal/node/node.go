@@ -41,6 +41,12 @@ type Options struct {
 	Zone string
 	// Domains are the names under which buckets are addressed in the Host. None: path style only.
 	Domains []string
+	// OwnersBind lets the owners of buckets bind domains to them, not only the operator.
+	OwnersBind bool
+	// WebsiteIndex and WebsiteError are the keys of a website's pages; "" means index.html and error.html.
+	WebsiteIndex, WebsiteError string
+	// TrustedProxies are networks whose X-Forwarded-For header is believed. None: the address of a client is its connection's.
+	TrustedProxies []netip.Prefix
 	// ReadHeaderTimeout bounds the head of a request; 0 means 10 s.
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout bounds how long an unused connection is kept; 0 means 60 s.
@@ -124,7 +130,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	o.Fill.OnBreaker = n.breaker
 	n.filler = fill.New(o.Fill)
-	n.core = cistern.New(cistern.Options{Store: n.store, Filler: n.filler, Origin: n.client})
+	n.core = cistern.New(cistern.Options{Store: n.store, Filler: n.filler, Origin: n.client, Domains: o.Domains, OwnersBind: o.OwnersBind})
 
 	o.Lifecycle.Store, o.Lifecycle.Deleted, o.Lifecycle.Logger = n.store, n.core.Forget, o.Logger
 	n.lifecycle = lifecycle.New(o.Lifecycle)
@@ -135,6 +141,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	n.api = qsapi.New(qsapi.Options{
 		Core: n.core, Keys: ring{o.Keys}, Domains: o.Domains, Zone: o.Zone,
+		WebsiteIndex: o.WebsiteIndex, WebsiteError: o.WebsiteError, TrustedProxies: o.TrustedProxies,
 		ReadStall: o.StallTimeout, WriteStall: o.StallTimeout, Logger: o.Logger, OnRequest: n.answered,
 	})
 	n.srv = &http.Server{

@@ -114,6 +114,23 @@ func TestOwnPathsAreKeysOfBucketHosts(t *testing.T) {
 	}
 }
 
+// Under a domain of a bucket's own, too, and nobody reads the metrics on a website.
+func TestOwnPathsAreKeysOfOwnDomains(t *testing.T) {
+	s := cisterntest.Start(t)
+	core, op := s.Node.Core(), node.Operator()
+	if err := core.CreateBucket(t.Context(), op, "site", "pek3a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := core.BindDomain(t.Context(), op, "site", "www.example.com", "website"); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{"www.example.com": 403, "WWW.example.com.": 403, "www.example.com:80": 403, "www.example.org": 200, "": 200} {
+		if status, text := do(t, keys.Key{}, "GET", s.URL+"/-/metrics", host, ""); status != want {
+			t.Errorf("Host %q: GET /-/metrics = %d %.60s, want %d", host, status, text, want)
+		}
+	}
+}
+
 func TestMirrorIsRepeatable(t *testing.T) {
 	s := cisterntest.Start(t)
 	ctx, op := t.Context(), node.Operator()

@@ -38,7 +38,8 @@ func (n *Node) isOwnPath(r *http.Request) bool {
 			return false
 		}
 	}
-	return true
+	_, _, err := n.core.Domain(r.Context(), host)
+	return err != nil
 }
 
 func (n *Node) serveOwn(w http.ResponseWriter, r *http.Request) {

@@ -20,6 +20,8 @@ var (
 	ErrNoSetting = errors.New("no such setting")
 	// ErrNoDomain: no bucket is reached under the domain; bind it first.
 	ErrNoDomain = errors.New("no such domain")
+	// ErrInvalidDomain: no bucket can be bound to the domain; the text says why.
+	ErrInvalidDomain = errors.New("invalid domain")
 	// ErrDomainTaken: another bucket has the domain; it has to be taken off that one first.
 	ErrDomainTaken = errors.New("domain is taken")
 	// ErrTooManyDomains: take one off the bucket first.

@@ -102,7 +102,7 @@ func Parse(doc []byte, bucket string) (*Policy, error) {
 		return nil, object.Explain(object.ErrInvalidArgument, "statement is no list of statements as the API has them")
 	}
 	if list == nil {
-		return nil, object.Explain(object.ErrInvalidArgument, "statement is missing, a list")
+		return nil, object.Explain(object.ErrInvalidArgument, "the member statement is missing, a list")
 	}
 	p := &Policy{statements: make([]statement, 0, len(list))}
 	ids := make(map[string]bool, len(list))

@@ -29,6 +29,7 @@ type answer struct {
 	prompt  bool // every write is sent on at once: the body arrives slowly
 	wrote   bool // the head is out
 
+	kept        [][2]string // header fields that every answer to this request has
 	status      int
 	sent        int64
 	firstByte   time.Duration
@@ -58,6 +59,15 @@ func (w *answer) base(id string) {
 	h := w.Header()
 	h["Server"] = []string{"Cistern"}
 	h["X-Qs-Request-Id"] = []string{id}
+	for _, f := range w.kept {
+		h[f[0]] = []string{f[1]}
+	}
+}
+
+// lasting sets a header field that the answer has also if it becomes an error.
+func (w *answer) lasting(name, value string) {
+	w.kept = append(w.kept, [2]string{name, value})
+	w.Header()[name] = []string{value}
 }
 
 // reset forgets the header fields of an answer that will not be given, but those that say how the connection goes on.

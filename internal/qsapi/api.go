@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -43,6 +44,11 @@ type Options struct {
 	Keys Keys
 	// Domains are the names under which buckets are addressed in the Host (<bucket>.<zone>.<domain>). None: path style only.
 	Domains []string
+	// TrustedProxies are networks whose X-Forwarded-For header is believed. None: the address of a client is its connection's.
+	TrustedProxies []netip.Prefix
+	// WebsiteIndex and WebsiteError are the keys of the pages that a website has for a path that ends in "/", behind which it is put, and for what is not
+	// there. "" means index.html and error.html.
+	WebsiteIndex, WebsiteError string
 	// Zone is where buckets are when the Host names no zone. "" means pek3a.
 	Zone string
 	// MaxPresign bounds how far ahead a signed link may end. Zero means any time ahead: clients of this API sign links for years.
@@ -104,6 +110,12 @@ var _ http.Handler = (*API)(nil)
 func New(o Options) *API {
 	if o.Zone == "" {
 		o.Zone = "pek3a"
+	}
+	if o.WebsiteIndex == "" {
+		o.WebsiteIndex = "index.html"
+	}
+	if o.WebsiteError == "" {
+		o.WebsiteError = "error.html"
 	}
 	if o.ReadStall <= 0 {
 		o.ReadStall = 60 * time.Second
@@ -190,7 +202,9 @@ func (a *API) handle(w *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	if r.target, err = a.hosts.target(r.Host, path); err != nil {
+	r.target, err = a.hosts.target(r.Host, path, func(host string) (bound, error) { return a.bound(r.Context(), host) })
+	a.cross(w, r)
+	if err != nil {
 		return err
 	}
 	if location, status, ok := a.discovery(r.Request, r.target); ok {
@@ -204,6 +218,14 @@ func (a *API) handle(w *answer, r *request) error {
 	if r.params, err = parseParams(query); err != nil {
 		return err
 	}
+	if r.target.website && r.Method != http.MethodOptions {
+		return a.website(w, r)
+	}
+	return a.operate(w, r)
+}
+
+// operate does the operation that the request names.
+func (a *API) operate(w *answer, r *request) error {
 	e, err := a.routes.find(r.Method, r.target.scope(), r.params)
 	if err != nil {
 		var missing *missingMethod

@@ -49,14 +49,22 @@ type site struct {
 // start runs a server on loopback with an empty store. set may change its options.
 func start(t testing.TB, set func(*qsapi.Options)) *site {
 	t.Helper()
+	return startCore(t, func(*cistern.Options) {}, set)
+}
+
+// startCore is start with change made to the options of what is below the dialect.
+func startCore(t testing.TB, change func(*cistern.Options), set func(*qsapi.Options)) *site {
+	t.Helper()
 	st := store.New(memstore.New())
 	t.Cleanup(func() { st.Close() })
 	source := origin.New(origin.Options{})
 	filler := fill.New(fill.Options{Origin: source, Store: st})
 	t.Cleanup(func() { filler.Close(t.Context()) })
+	core := cistern.Options{Store: st, Filler: filler, Origin: source, Domains: []string{"cistern.local"}, OwnersBind: true}
+	change(&core)
 	s := &site{t: t, log: &lines{}, reps: &reports{}}
 	o := qsapi.Options{
-		Core:      cistern.New(cistern.Options{Store: st, Filler: filler, Origin: source}),
+		Core:      cistern.New(core),
 		Keys:      keyring{},
 		Domains:   []string{"cistern.local"},
 		Now:       func() time.Time { return now },

@@ -33,6 +33,15 @@ var operations = map[string]operation{
 	"GET Bucket Lifecycle":          {(*API).getLifecycle, nil},
 	"PUT Bucket Lifecycle":          {(*API).putLifecycle, service.PutBucketLifecycleInput{}},
 	"DELETE Bucket Lifecycle":       {(*API).deleteLifecycle, nil},
+	"GET Bucket CORS":               {(*API).getCORS, nil},
+	"PUT Bucket CORS":               {(*API).putCORS, service.PutBucketCORSInput{}},
+	"DELETE Bucket CORS":            {(*API).deleteCORS, nil},
+	"GET Bucket Policy":             {(*API).getPolicy, nil},
+	"PUT Bucket Policy":             {(*API).putPolicy, service.PutBucketPolicyInput{}},
+	"DELETE Bucket Policy":          {(*API).deletePolicy, nil},
+	"GET Bucket CNAME":              {(*API).getCNAME, service.GetBucketCNAMEInput{}},
+	"PUT Bucket CNAME":              {(*API).putCNAME, service.PutBucketCNAMEInput{}},
+	"DELETE Bucket CNAME":           {(*API).deleteCNAME, service.DeleteBucketCNAMEInput{}},
 	"GET Bucket External Mirror":    {(*API).getMirror, nil},
 	"PUT Bucket External Mirror":    {(*API).putMirror, service.PutBucketExternalMirrorInput{}},
 	"DELETE Bucket External Mirror": {(*API).deleteMirror, nil},
@@ -47,7 +56,12 @@ var operations = map[string]operation{
 	"List Multipart":                {(*API).listParts, service.ListMultipartInput{}},
 	"Complete Multipart Upload":     {(*API).completeUpload, service.CompleteMultipartUploadInput{}},
 	"Abort Multipart Upload":        {(*API).abortUpload, service.AbortMultipartUploadInput{}},
+	preflight:                       {(*API).optionsObject, service.OptionsObjectInput{}},
 }
+
+// preflight is the operation by which browsers ask before they let a page make a request. They ask it of a bucket, too, and with the query that the
+// page's request will have.
+const preflight = "OPTIONS Object"
 
 // endpoint is one operation of the API.
 type endpoint struct {
@@ -67,7 +81,8 @@ type place struct {
 type routes struct {
 	at map[place][]*endpoint
 	// selects are the parameters that tell operations apart.
-	selects map[string]bool
+	selects   map[string]bool
+	preflight *endpoint
 }
 
 func newRoutes() routes {
@@ -96,6 +111,9 @@ func newRoutes() routes {
 			}
 		}
 		rs.at[at] = append(rs.at[at], e)
+		if e.name == preflight {
+			rs.preflight = e
+		}
 	}
 	if left != 0 {
 		panic("qsapi: a handler's operation is not among the service's")
@@ -142,6 +160,9 @@ func (e *missingMethod) Error() string {
 
 // find returns the operation that a request asks for.
 func (rs routes) find(method string, s scope, ps params) (*endpoint, error) {
+	if method == http.MethodOptions && s != onService {
+		return rs.preflight, nil
+	}
 	var selecting []string
 	for _, p := range ps {
 		if rs.selects[p.name] || sign.Signed(p.name) && !strings.HasPrefix(p.name, "response-") {
@@ -196,6 +217,9 @@ func (rs routes) methods(s scope, ps params, selecting []string) []string {
 // check refuses parameters that the operation does not know: ignoring them could mean to do something else than was asked for. Only a read
 // goes on past a parameter with a value, which others append for their own ends; one without is a sub-resource.
 func (e *endpoint) check(method string, ps params) error {
+	if e.name == preflight {
+		return nil // the parameters are those of the request that is asked about
+	}
 	for _, p := range ps {
 		if !e.takes[p.name] && !sign.Credentials(p.name) {
 			if p.value != "" && !sign.Signed(p.name) && (method == http.MethodGet || method == http.MethodHead) {

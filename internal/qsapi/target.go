@@ -28,6 +28,10 @@ type target struct {
 	vhost bool
 	// zone is the zone that the Host names, "" if it names none.
 	zone string
+	// cname is the domain of the bucket's own that the Host is, "" if it is none. It is a virtual host then, too; with website the bucket's objects are the
+	// pages of a website.
+	cname   string
+	website bool
 	// domain is the configured domain that the Host is under, "" if there is none.
 	domain string
 	// port is the Host's port with its colon, or "".
@@ -49,6 +53,7 @@ func (t target) scope() scope {
 // hosts tells the styles of addressing apart by the Host. The rules, in this order:
 //
 //	an address, with or without one label in front     path style; the label is the zone
+//	a domain that a bucket is bound to                 virtual-host style, no zone
 //	a name that is not under a configured domain       path style, no zone
 //	DOMAIN                                             path style, no zone
 //	ZONE.DOMAIN                                        path style
@@ -99,10 +104,19 @@ func splitURI(r *http.Request) (path, query string, err error) {
 	return path, query, nil
 }
 
-// target reads what host and escaped path name. The path is decoded once, percent escapes only; it is never cleaned, because keys may
+// target reads what host and escaped path name. find looks up whether a bucket is bound to a host that is not otherwise known. The path is decoded once, percent escapes only; it is never cleaned, because keys may
 // hold anything.
-func (h hosts) target(host, path string) (target, error) {
+func (h hosts) target(host, path string, find func(host string) (bound, error)) (target, error) {
 	t := h.host(host)
+	if name, _ := splitHost(host); t.domain == "" && t.zone == "" && strings.Contains(name, ".") && !isAddress(name) {
+		b, err := find(name)
+		if err != nil {
+			return t, err
+		}
+		if b.bucket != "" {
+			t.bucket, t.cname, t.website, t.vhost, t.named = b.bucket, name, b.website, true, true
+		}
+	}
 	rest := path[1:]
 	if !t.vhost {
 		if rest == "" {

@@ -45,7 +45,7 @@ func TestTarget(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := h.target(tt.host, tt.path)
+			got, err := h.target(tt.host, tt.path, unbound)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,6 +56,9 @@ func TestTarget(t *testing.T) {
 	}
 }
 
+// unbound knows no bucket's domain.
+func unbound(string) (bound, error) { return bound{}, nil }
+
 func TestTargetRefuses(t *testing.T) {
 	h := newHosts(nil, "home")
 	for path, code := range map[string]string{
@@ -64,12 +67,12 @@ func TestTargetRefuses(t *testing.T) {
 		"/b/%ff":                          "invalid_object_name",
 		"/b/" + strings.Repeat("k", 1024): "invalid_object_name",
 	} {
-		_, err := h.target("h", path)
+		_, err := h.target("h", path, unbound)
 		if _, got, _ := describe(err); err == nil || got != code {
 			t.Errorf("target(%.20q) = %v, want %s", path, err, code)
 		}
 	}
-	if _, err := h.target("h", "/b/"+strings.Repeat("k", 1023)); err != nil {
+	if _, err := h.target("h", "/b/"+strings.Repeat("k", 1023), unbound); err != nil {
 		t.Errorf("a key of 1,023 bytes: %v, want none", err)
 	}
 }
@@ -126,7 +129,10 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/b/k", "uploads", "Initiate Multipart Upload"},
 		{"POST", "/b/k", "append&position=3", "Append Object"},
 		{"GET", "/b/k", "image&action=info", "not_implemented"},
-		{"OPTIONS", "/b/k", "", "not_implemented"},
+		{"OPTIONS", "/b/k", "", "OPTIONS Object"},
+		{"OPTIONS", "/b", "uploads", "OPTIONS Object"},
+		{"OPTIONS", "/b/k", "part_number=1&upload_id=u&more", "OPTIONS Object"},
+		{"OPTIONS", "/", "", "method_not_allowed"},
 		{"GET", "/b/k", "version_id=3", "not_implemented"},
 		{"GET", "/b", "unknown", "invalid_argument"},
 		{"GET", "/b", "acl&mirror", "invalid_argument"},
@@ -158,7 +164,7 @@ func TestRoutes(t *testing.T) {
 // route returns the operation of a request, or the code of its error, as API.handle finds them.
 func route(rs routes, h hosts, method, host, path, query string) string {
 	name, err := func() (string, error) {
-		tg, err := h.target(host, path)
+		tg, err := h.target(host, path, unbound)
 		if err != nil {
 			return "", err
 		}
@@ -230,7 +236,7 @@ func FuzzRoute(f *testing.F) {
 		if got == "" || got == "internal_error" {
 			t.Errorf("route(%q %q %q %q) = %q", method, host, path, query, got)
 		}
-		tg, err := h.target(host, path)
+		tg, err := h.target(host, path, unbound)
 		if err != nil {
 			return
 		}
