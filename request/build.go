@@ -21,7 +21,6 @@ import (
 
 	"github.com/cisternhq/cistern/internal/wire"
 	qserrors "github.com/cisternhq/cistern/request/errors"
-	signer "github.com/cisternhq/cistern/request/signer/v2"
 )
 
 // Version is the version of this SDK, as in its User-Agent.
@@ -44,7 +43,7 @@ func (r *Request) build(ctx context.Context) error {
 			return err
 		}
 	}
-	u, canonical, err := r.address(m.Query)
+	u, err := r.address(m.Query)
 	if err != nil {
 		return err
 	}
@@ -67,7 +66,7 @@ func (r *Request) build(ctx context.Context) error {
 		// Otherwise net/http asks for gzip and undoes it, and what was stored with that coding would not arrive as it was stored.
 		req.Header.Set("Accept-Encoding", "identity")
 	}
-	r.HTTPRequest = signer.CanonicalReq{Request: req, CanonicalURI: canonical}
+	r.HTTPRequest = req
 	return nil
 }
 
@@ -102,40 +101,39 @@ func (r *Request) target() target {
 	return t
 }
 
-// address returns the request's URL and the path that is signed.
-func (r *Request) address(query url.Values) (*url.URL, string, error) {
+// address returns the request's URL.
+func (r *Request) address(query url.Values) (*url.URL, error) {
 	c, t := r.config(), r.target()
 	protocol, host, port, err := c.Address()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if protocol != "http" && protocol != "https" {
-		return nil, "", fmt.Errorf("protocol %q is neither http nor https", protocol)
+		return nil, fmt.Errorf("protocol %q is neither http nor https", protocol)
 	}
 	if host == "" || strings.ContainsAny(host, "/?#@%") {
-		return nil, "", fmt.Errorf("host %q is not a name or an address", host)
+		return nil, fmt.Errorf("host %q is not a name or an address", host)
 	}
 	template, names, _ := strings.Cut(r.Operation.RequestURI, "?")
 	path, err := t.path(template, c.DisableURICleaning)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	canonical := path
 	_, notAddress := netip.ParseAddr(host)
 	// No zone can stand in front of an address, and what is put in front of a name without dots resolves nowhere.
 	if t.zone != "" && notAddress != nil && strings.Contains(host, ".") {
 		if !label(t.zone) {
-			return nil, "", fmt.Errorf("zone %q is not a host label", t.zone)
+			return nil, fmt.Errorf("zone %q is not a host label", t.zone)
 		}
 		host = t.zone + "." + host
 	}
 	if c.EnableVirtualHostStyle && strings.HasPrefix(template, bucketPlace) {
 		if notAddress == nil {
-			return nil, "", fmt.Errorf("host %s is an address, which no bucket can stand in front of; disable virtual-host style", host)
+			return nil, fmt.Errorf("host %s is an address, which no bucket can stand in front of; disable virtual-host style", host)
 		}
 		for part := range strings.SplitSeq(t.bucket, ".") {
 			if !label(part) {
-				return nil, "", fmt.Errorf("bucket %q cannot be part of a host; disable virtual-host style", t.bucket)
+				return nil, fmt.Errorf("bucket %q cannot be part of a host; disable virtual-host style", t.bucket)
 			}
 		}
 		host = t.bucket + "." + host
@@ -143,7 +141,6 @@ func (r *Request) address(query url.Values) (*url.URL, string, error) {
 		if path == "" {
 			path = "/"
 		}
-		canonical = "/" + t.bucket + path
 	}
 	if port > 0 {
 		host = net.JoinHostPort(host, strconv.Itoa(port))
@@ -152,7 +149,7 @@ func (r *Request) address(query url.Values) (*url.URL, string, error) {
 	}
 	decoded, err := url.PathUnescape(path)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	values := url.Values{}
 	if names != "" {
@@ -163,7 +160,7 @@ func (r *Request) address(query url.Values) (*url.URL, string, error) {
 	for name, v := range query {
 		values[name] = v
 	}
-	return &url.URL{Scheme: protocol, Host: host, Path: decoded, RawPath: path, RawQuery: values.Encode()}, canonical, nil
+	return &url.URL{Scheme: protocol, Host: host, Path: decoded, RawPath: path, RawQuery: values.Encode()}, nil
 }
 
 // path fills a template in, in path style.

@@ -13,9 +13,11 @@ import (
 	"net/url"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cisternhq/cistern/config"
+	"github.com/cisternhq/cistern/internal/wire"
 	"github.com/cisternhq/cistern/request/data"
 	qserrors "github.com/cisternhq/cistern/request/errors"
 	signer "github.com/cisternhq/cistern/request/signer/v2"
@@ -29,7 +31,7 @@ type Request struct {
 	Output    *reflect.Value
 
 	// HTTPRequest is there after Build.
-	HTTPRequest signer.CanonicalReq
+	HTTPRequest *http.Request
 	// HTTPResponse is there after Do. Its body has been read unless the output has a Body.
 	HTTPResponse *http.Response
 
@@ -89,7 +91,7 @@ func (r *Request) Sign() error { return r.SignWithContext(context.Background()) 
 func (r *Request) SignWithContext(_ context.Context) error {
 	s, err := r.signer()
 	if err == nil && s != nil {
-		err = s.WriteSignature(r.HTTPRequest)
+		err = s.WriteSignature(r.canonical())
 	}
 	if err != nil {
 		return sdkError("sign request", err)
@@ -108,7 +110,7 @@ func (r *Request) SignQuery(timeoutSeconds int) error {
 	case timeoutSeconds <= 0:
 		err = fmt.Errorf("a link cannot be good for %d seconds", timeoutSeconds)
 	default:
-		err = s.WriteQuerySignature(r.HTTPRequest, int(time.Now().Unix())+timeoutSeconds)
+		err = s.WriteQuerySignature(r.canonical(), int(time.Now().Unix())+timeoutSeconds)
 	}
 	if err != nil {
 		return sdkError("sign request", err)
@@ -118,7 +120,7 @@ func (r *Request) SignQuery(timeoutSeconds int) error {
 
 // ApplySignature sets the Authorization header to a value that was made elsewhere, after Build.
 func (r *Request) ApplySignature(authorization string) error {
-	if r.HTTPRequest.Request == nil {
+	if r.HTTPRequest == nil {
 		return sdkError("sign request", errNotBuilt)
 	}
 	r.HTTPRequest.Header.Set("Authorization", authorization)
@@ -128,7 +130,7 @@ func (r *Request) ApplySignature(authorization string) error {
 // ApplyQuerySignature makes HTTPRequest.URL a signed link with a signature that was made elsewhere, after Build.
 // expires is in seconds since 1970.
 func (r *Request) ApplyQuerySignature(accessKeyID string, expires int, signature string) error {
-	if r.HTTPRequest.Request == nil {
+	if r.HTTPRequest == nil {
 		return sdkError("sign request", errNotBuilt)
 	}
 	u := r.HTTPRequest.URL
@@ -151,19 +153,19 @@ func (r *Request) Do() error { return r.DoWithContext(context.Background()) }
 // It fails with a *errors.QingStorError if the server answers with a status outside the operation's, with an
 // errors.UnhandledResponseError if that answer is not the API's, and with an errors.SDKError if there was no answer or it could not be read.
 func (r *Request) DoWithContext(ctx context.Context) error {
-	if r.HTTPRequest.Request == nil {
+	if r.HTTPRequest == nil {
 		return sdkError("send request", errNotBuilt)
 	}
 	client := http.DefaultClient
 	if c := r.Operation.Config; c != nil && c.Connection != nil {
 		client = c.Connection
 	}
-	r.HTTPRequest.Request = r.HTTPRequest.WithContext(orBackground(ctx))
+	r.HTTPRequest = r.HTTPRequest.WithContext(orBackground(ctx))
 	if body := r.HTTPRequest.Body; body != nil && body != http.NoBody && r.start == nil && r.HTTPRequest.GetBody == nil {
 		r.spent = true
 	}
 	r.HTTPResponse = nil
-	resp, err := client.Do(r.HTTPRequest.Request)
+	resp, err := client.Do(r.HTTPRequest)
 	if err != nil {
 		return sdkError("send request", withoutSignature(err))
 	}
@@ -175,7 +177,7 @@ var errNotBuilt = errors.New("Build has to be called first")
 
 // signer returns nil where the request is to be anonymous.
 func (r *Request) signer() (*signer.QingStorSigner, error) {
-	if r.HTTPRequest.Request == nil {
+	if r.HTTPRequest == nil {
 		return nil, errNotBuilt
 	}
 	c := r.Operation.Config
@@ -188,6 +190,14 @@ func (r *Request) signer() (*signer.QingStorSigner, error) {
 		return nil, errors.New("secret access key is missing")
 	}
 	return &signer.QingStorSigner{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey}, nil
+}
+
+// canonical returns HTTPRequest with the path that its signature covers. A caller may have changed the request after Build.
+func (r *Request) canonical() signer.CanonicalReq {
+	if r.config().EnableVirtualHostStyle && strings.HasPrefix(r.Operation.RequestURI, bucketPlace) {
+		return signer.CanonicalReqByVhost(r.HTTPRequest, wire.Escape(r.target().bucket))
+	}
+	return signer.CanonicalReqByPath(r.HTTPRequest)
 }
 
 func (r *Request) config() *config.Config { return r.Operation.Config }

@@ -81,7 +81,7 @@ func (e SDKError) Error() string {
 func (e SDKError) Unwrap() error { return e.Err }
 
 // SDKErrorOption sets a field of an [SDKError].
-type SDKErrorOption func(*SDKError)
+type SDKErrorOption = func(*SDKError)
 
 // WithAction sets Action.
 func WithAction(action string) SDKErrorOption { return func(e *SDKError) { e.Action = action } }
@@ -120,7 +120,7 @@ func (e UnhandledResponseError) Error() string {
 }
 
 // UnhandledResponseErrorOption sets a field of an [UnhandledResponseError].
-type UnhandledResponseErrorOption func(*UnhandledResponseError)
+type UnhandledResponseErrorOption = func(*UnhandledResponseError)
 
 // WithStatusCode sets StatusCode.
 func WithStatusCode(code int) UnhandledResponseErrorOption {
