@@ -47,18 +47,26 @@ func Rules() Table {
 			"internal/wire": {},
 
 			// The public SDK sees of the inside only those two.
-			"config": {},
+			"config": {Imports: []string{"utils"}}, // connections with bounds
 			"request": {
-				Imports: []string{"request/data", "request/errors", "request/signer/...", "config", "internal/sign", "internal/wire"},
+				Imports: []string{"request/data", "request/errors", "request/response", "request/signer/...", "config", "internal/sign", "internal/wire"},
 				Tests:   []string{"service"}, // requests are built from operations
 			},
 			"request/data":       {Imports: []string{"config"}},
 			"request/errors":     {},
-			"request/signer/...": {Imports: []string{"internal/sign", "internal/wire"}},
+			"request/signer/...": {Imports: []string{"request/signer/...", "internal/sign", "internal/wire"}},
 			"service": {
 				Imports: []string{"request", "request/data", "request/errors", "config", "internal/wire"},
 				Tests:   []string{"internal/sign"}, // the server's side of a signature
 			},
+
+			// Packages that programs written for QingStor's SDK import beside these.
+			".":                {Imports: []string{"request"}}, // the version
+			"request/builder":  {Imports: []string{"request", "request/data"}, Tests: []string{"config", "request/response"}},
+			"request/response": {Imports: []string{"request/data", "request/errors", "internal/wire"}},
+			"client/image":     {Imports: []string{"service"}, Tests: []string{"config"}},
+			"interface":        {Imports: []string{"service"}},
+			"utils":            {Imports: []string{"request/errors", "internal/wire"}},
 
 			// The dialect decodes the SDK's own structs, so that an operation is defined once.
 			"internal/qsapi": {
@@ -79,7 +87,7 @@ func Rules() Table {
 
 			// Nothing is hidden from the command, nothing depends on it. Examples are users of the SDK.
 			"cmd/cistern":  {Imports: []string{"*"}},
-			"examples/...": {Imports: []string{"config", "service", "request/..."}},
+			"examples/...": {Imports: []string{"config", "service", "request/...", "client/..."}},
 
 			"internal/cisterntest": {Imports: []string{"*"}},
 			"internal/archtest":    {},
