@@ -1,12 +1,12 @@
 package config
 
 import (
-	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/cisternhq/cistern/utils"
 )
 
 // HTTPClientSettings are the settings of the client that InitHTTPClient makes.
@@ -61,11 +61,8 @@ func (c *Config) InitHTTPClient() {
 	orDefault(&s.TLSHandshakeTimeout, DefaultHTTPClientSettings.TLSHandshakeTimeout)
 	orDefault(&s.ExpectContinueTimeout, DefaultHTTPClientSettings.ExpectContinueTimeout)
 
-	d := &dialer{
-		Dialer: net.Dialer{Timeout: s.ConnectTimeout, KeepAlive: s.TCPKeepAlive},
-		read:   s.ReadTimeout,
-		write:  s.WriteTimeout,
-	}
+	d := utils.NewDialer(s.ConnectTimeout, s.ReadTimeout, s.WriteTimeout)
+	d.KeepAlive = s.TCPKeepAlive
 	if !c.EnableDualStack {
 		d.FallbackDelay = -1
 	}
@@ -94,49 +91,4 @@ func redirect(req *http.Request, via []*http.Request) error {
 		}
 	}
 	return nil
-}
-
-// dialer makes connections whose single reads and writes are bounded.
-type dialer struct {
-	net.Dialer
-	read, write time.Duration // 0 means no limit
-}
-
-func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, err := d.Dialer.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{Conn: c, read: d.read, write: d.write}, nil
-}
-
-// conn moves its deadlines with every read and write.
-type conn struct {
-	net.Conn
-	read, write time.Duration
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	if c.read > 0 {
-		if err := c.Conn.SetReadDeadline(time.Now().Add(c.read)); err != nil {
-			return 0, err
-		}
-	}
-	return c.Conn.Read(p)
-}
-
-// Write moves the read deadline, too. The transport waits for the answer from the moment it begins to send, so that otherwise
-// every upload that takes longer than the read timeout would be cut off, however well it goes on.
-func (c *conn) Write(p []byte) (int, error) {
-	now := time.Now()
-	if c.write > 0 {
-		if err := c.Conn.SetWriteDeadline(now.Add(c.write)); err != nil {
-			return 0, err
-		}
-	}
-	n, err := c.Conn.Write(p)
-	if c.read > 0 && err == nil {
-		err = c.Conn.SetReadDeadline(time.Now().Add(c.read))
-	}
-	return n, err
 }

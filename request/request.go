@@ -20,6 +20,7 @@ import (
 	"github.com/cisternhq/cistern/internal/wire"
 	"github.com/cisternhq/cistern/request/data"
 	qserrors "github.com/cisternhq/cistern/request/errors"
+	"github.com/cisternhq/cistern/request/response"
 	signer "github.com/cisternhq/cistern/request/signer/v2"
 )
 
@@ -170,7 +171,7 @@ func (r *Request) DoWithContext(ctx context.Context) error {
 		return sdkError("send request", withoutSignature(err))
 	}
 	r.HTTPResponse = resp
-	return r.unpack(resp)
+	return response.UnpackToOutputWithContext(ctx, r.Operation, resp, r.Output)
 }
 
 var errNotBuilt = errors.New("Build has to be called first")

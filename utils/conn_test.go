@@ -1,7 +1,8 @@
-package config
+package utils
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,7 +16,9 @@ func TestConnDeadlines(t *testing.T) {
 		a, b := net.Pipe()
 		defer a.Close()
 		defer b.Close()
-		c := &conn{Conn: a, read: 30 * time.Second, write: 10 * time.Second}
+		c := NewConn(a)
+		c.SetReadTimeout(30 * time.Second)
+		c.SetWriteTimeout(10 * time.Second)
 
 		// The transport waits for the answer from the moment it begins to send. An upload of 100 s that goes on must not end it.
 		answer := make(chan error, 1)
@@ -46,8 +49,14 @@ func TestConnDeadlines(t *testing.T) {
 			t.Errorf("Read of nothing = %v after %v, want a timeout after 30s", err, time.Since(start))
 		}
 		start = time.Now()
-		if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != 10*time.Second {
+		if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) || !IsTimeoutError(fmt.Errorf("wrapped: %w", err)) || time.Since(start) != 10*time.Second {
 			t.Errorf("Write to nobody = %v after %v, want a timeout after 10s", err, time.Since(start))
+		}
+		if NewConn(c) != c {
+			t.Error("NewConn of a Conn is another one")
+		}
+		if IsTimeoutError(io.EOF) || IsTimeoutError(nil) {
+			t.Error("IsTimeoutError of what is none = true")
 		}
 	})
 }

@@ -1,6 +1,10 @@
-package request
+// Package response reads HTTP responses into the outputs of operations.
+//
+// Package request does so with every answer; programs that send a request on their own, after Build, find it here.
+package response
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/cisternhq/cistern/internal/wire"
+	"github.com/cisternhq/cistern/request/data"
 	qserrors "github.com/cisternhq/cistern/request/errors"
 )
 
@@ -22,20 +27,35 @@ const (
 
 const requestIDHeader = "X-Qs-Request-Id"
 
-// unpack reads an answer into the output.
-func (r *Request) unpack(resp *http.Response) error {
-	if !slices.Contains(r.Operation.StatusCodes, resp.StatusCode) {
-		defer resp.Body.Close()
-		return failure(resp)
+// UnpackToOutput reads r, the answer to o, into the struct that x holds a pointer to; x may be nil.
+//
+// Deprecated: use UnpackToOutputWithContext.
+func UnpackToOutput(o *data.Operation, r *http.Response, x *reflect.Value) error {
+	return UnpackToOutputWithContext(context.Background(), o, r, x)
+}
+
+// UnpackToOutputWithContext reads r, the answer to o, into the struct that x holds a pointer to; x may be nil. The body is read and closed, unless
+// the output has a Body: then the caller closes it. The context of the request bounds the reading; this one is not looked at.
+//
+// It fails with a *errors.QingStorError if the status is none of the operation's, with an errors.UnhandledResponseError if what stands between answered
+// instead of the API, and with an errors.SDKError if the answer cannot be read.
+func UnpackToOutputWithContext(_ context.Context, o *data.Operation, r *http.Response, x *reflect.Value) error {
+	if !slices.Contains(o.StatusCodes, r.StatusCode) {
+		defer r.Body.Close()
+		return failure(r, o.RequestMethod == http.MethodHead)
 	}
-	id := resp.Header.Get(requestIDHeader)
-	kept, err := r.fill(resp, id)
+	id := r.Header.Get(requestIDHeader)
+	var out reflect.Value
+	if x != nil {
+		out = *x
+	}
+	kept, err := fill(r, id, out)
 	if !kept {
 		if err == nil {
 			// What is left is of no use, so that an error in it is of no interest.
-			_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+			_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 		}
-		resp.Body.Close()
+		r.Body.Close()
 	}
 	if err != nil {
 		return qserrors.NewSDKError(qserrors.WithAction("read response"), qserrors.WithRequestID(id), qserrors.WithError(err))
@@ -44,8 +64,7 @@ func (r *Request) unpack(resp *http.Response) error {
 }
 
 // fill reads a successful answer into the output; kept says that the output holds the body now.
-func (r *Request) fill(resp *http.Response, id string) (kept bool, err error) {
-	out := *r.Output
+func fill(resp *http.Response, id string, out reflect.Value) (kept bool, err error) {
 	if !out.IsValid() || out.Kind() != reflect.Pointer || out.IsNil() || out.Elem().Kind() != reflect.Struct {
 		return false, nil
 	}
@@ -80,12 +99,12 @@ func (r *Request) fill(resp *http.Response, id string) (kept bool, err error) {
 //
 // JSON is read whatever its length is said to be. Without a JSON type, an answer whose length is zero or not known is still taken for the
 // API's; one with a body of known length comes from something else.
-func failure(resp *http.Response) error {
+func failure(resp *http.Response, head bool) error {
 	e := &qserrors.QingStorError{StatusCode: resp.StatusCode}
 	if !isJSON(resp) && resp.ContentLength > 0 {
-		return unhandled(resp)
+		return unhandled(resp, head)
 	}
-	if isJSON(resp) && resp.Request.Method != http.MethodHead {
+	if isJSON(resp) && !head {
 		content, err := readLimited(resp.Body, maxError)
 		if err != nil && len(content) == 0 {
 			return qserrors.NewSDKError(qserrors.WithAction("read response"),
@@ -105,9 +124,9 @@ func failure(resp *http.Response) error {
 	return e
 }
 
-func unhandled(resp *http.Response) error {
+func unhandled(resp *http.Response, head bool) error {
 	var content []byte
-	if resp.Request.Method != http.MethodHead {
+	if !head {
 		// The status says more than an error in the middle of a stranger's page.
 		content, _ = readLimited(resp.Body, maxError)
 	}
