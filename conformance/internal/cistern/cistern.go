@@ -111,8 +111,10 @@ func Start(t *testing.T, binary string, args ...string) *Server {
 		t.Fatal(err)
 	}
 	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	var waiting sync.WaitGroup
+	waiting.Go(func() { exited <- cmd.Wait() })
 	t.Cleanup(func() {
+		defer waiting.Wait()
 		defer func() {
 			if t.Failed() {
 				t.Logf("the server printed:\n%s", s.printed)
