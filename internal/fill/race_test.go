@@ -11,6 +11,7 @@ import (
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
+	"github.com/cisternhq/cistern/internal/store"
 )
 
 // Who comes first when a client changes something while a fill runs (mirror-asks 52, 53).
@@ -23,6 +24,16 @@ func TestRaces(t *testing.T) {
 		after   []byte // what the store has in the end; nil: nothing
 	}{
 		{"PUT wins", func(r *rig) error { return r.put("k", other) }, fill.Existed, other},
+		{"a completed upload wins", func(r *rig) error { return r.upload("k", other) }, fill.Existed, other},
+		{"an upload completed and its object deleted win", func(r *rig) error {
+			return errors.Join(r.upload("k", other), r.store.Delete(context.Background(), r.bucket, "k"))
+		}, fill.Superseded, nil},
+		{"an append wins", func(r *rig) error { return r.append("k", other) }, fill.Existed, other},
+		{"an upload that is not completed", func(r *rig) error { _, err := r.part("k", other); return err }, fill.Stored, data},
+		{"an upload that is aborted", func(r *rig) error {
+			u, err := r.part("k", other)
+			return errors.Join(err, r.store.AbortUpload(context.Background(), r.bucket, "k", u.ID))
+		}, fill.Stored, data},
 		{"DELETE wins", func(r *rig) error { return r.store.Delete(context.Background(), r.bucket, "k") }, fill.Superseded, nil},
 		{"PUT and DELETE win", func(r *rig) error {
 			return errors.Join(r.put("k", other), r.store.Delete(context.Background(), r.bucket, "k"))
@@ -85,15 +96,59 @@ func TestRaces(t *testing.T) {
 
 // put stores data as a client does.
 func (r *rig) put(key string, data []byte) error {
-	ctx := context.Background()
-	spool, err := r.store.NewSpool(ctx, int64(len(data)))
+	spool, err := r.spool(data)
 	if err != nil {
 		return err
 	}
-	if _, err := spool.WriteAt(data, 0); err != nil {
+	return r.store.Put(context.Background(), r.bucket, key, object.Meta{Size: int64(len(data)), ETag: `"put"`}, spool)
+}
+
+func (r *rig) spool(data []byte) (store.Spool, error) {
+	spool, err := r.store.NewSpool(context.Background(), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	_, err = spool.WriteAt(data, 0)
+	return spool, err
+}
+
+// part begins an upload and stores a part of it.
+func (r *rig) part(key string, data []byte) (store.Upload, error) {
+	ctx := context.Background()
+	u, err := r.store.CreateUpload(ctx, r.bucket, key, object.Meta{ETag: `"upload"`})
+	if err != nil {
+		return u, err
+	}
+	spool, err := r.spool(data)
+	if err != nil {
+		return u, err
+	}
+	_, err = r.store.PutPart(ctx, r.bucket, key, u.ID, store.Part{Size: int64(len(data))}, spool)
+	return u, err
+}
+
+// upload stores data in one part.
+func (r *rig) upload(key string, data []byte) error {
+	u, err := r.part(key, data)
+	if err != nil {
 		return err
 	}
-	return r.store.Put(ctx, r.bucket, key, object.Meta{Size: int64(len(data)), ETag: `"put"`}, spool)
+	_, err = r.store.CompleteUpload(context.Background(), r.bucket, key, u.ID, func(u store.Upload, parts []store.Part) ([]store.Part, object.Meta, error) {
+		return parts, u.Meta, nil
+	})
+	return err
+}
+
+// append makes data an object that grows.
+func (r *rig) append(key string, data []byte) error {
+	spool, err := r.spool(data)
+	if err != nil {
+		return err
+	}
+	_, err = r.store.Append(context.Background(), r.bucket, key, store.Part{Size: int64(len(data))}, spool, func(was *object.Meta) (object.Meta, error) {
+		return object.Meta{ETag: `"append"`}, nil
+	})
+	return err
 }
 
 // After Forget who asks begins anew; the readers of the old flight end with what they began with, and it stores nothing.

@@ -549,6 +549,42 @@ var uploadTests = []test{
 			wantNone(t, e, "M")
 		}
 	}},
+	{"what cannot be written changes nothing", func(t *testing.T, e store.Engine) {
+		f := &failing{Engine: e}
+		s := store.New(f)
+		b := newBucket(t, s, "bucket")
+		u := begin(t, s, b, "key")
+		putPart(t, s, b, u, 0, Content(1, 40_000))
+		_, err := appendTo(s, b, "log", []byte("one"))
+		check(t, err)
+		before := unbounded(t, e)
+		for _, n := range []int{10, 40_000} {
+			content := Content(2, n)
+			sp := spoolFor(t, s, content)
+			for what, do := range map[string]func() error{
+				"CreateUpload":   func() error { _, err := s.CreateUpload(bg, b, "key", object.Meta{}); return err },
+				"PutPart":        func() error { _, err := s.PutPart(bg, b, "key", u.ID, partOf(0, content), sp); return err },
+				"CompleteUpload": func() error { _, err := complete(s, b, u, 0); return err },
+				"AbortUpload":    func() error { return s.AbortUpload(bg, b, "key", u.ID) },
+				"Append": func() error {
+					_, err := s.Append(bg, b, "log", partOf(0, content), spoolFor(t, s, content), grow)
+					return err
+				},
+				"Delete": func() error { return s.Delete(bg, b, "log") },
+			} {
+				f.fail = true
+				wantErr(t, what, do(), object.ErrStore)
+				if diff := cmp.Diff(before, unbounded(t, e)); diff != "" {
+					t.Fatalf("records after %s failed (-before +after):\n%s", what, diff)
+				}
+			}
+			wantGone(t, e, sp.ID())
+		}
+		wantBytes(t, "the log", get(t, s, b, "log"), []byte("one"))
+		_, err = complete(s, b, u, 0)
+		check(t, err)
+		wantBytes(t, "the object", get(t, s, b, "key"), Content(1, 40_000))
+	}},
 	{"Recover spares parts and pieces", func(t *testing.T, e store.Engine) {
 		s := store.New(e)
 		b := newBucket(t, s, "bucket")
@@ -803,4 +839,18 @@ func wantUploads(t tb, q store.ListQuery, id string, got store.UploadPage, all [
 	if !slices.Equal(have, want) || got.NextKey != next.key || got.NextID != next.id || got.More != more {
 		t.Fatalf("ListUploads(%+v, %q) = %q, next %q %q, more %v\nwant %q, next %+v, more %v", q, id, have, got.NextKey, got.NextID, got.More, want, next, more)
 	}
+}
+
+// failing is an engine whose next batch cannot be written.
+type failing struct {
+	store.Engine
+	fail bool
+}
+
+func (f *failing) Apply(ctx context.Context, b *store.Batch) error {
+	if f.fail {
+		f.fail = false
+		return errors.New("no space left on device")
+	}
+	return f.Engine.Apply(ctx, b)
 }
