@@ -31,6 +31,9 @@ func Rules() Table {
 			// What the server does by itself works on what is stored, whoever asked for it.
 			"internal/lifecycle": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
 
+			// What is done with pictures knows neither where they are kept nor how the network is reached.
+			"internal/image": {Imports: []string{"internal/object"}, NoHTTP: true},
+
 			// The fill and the server know nothing of HTTP.
 			"internal/fill": {
 				Imports: []string{"internal/origin", "internal/store", "internal/object"},
@@ -38,7 +41,7 @@ func Rules() Table {
 			},
 			"internal/cistern": {
 				Imports: []string{"internal/fill", "internal/origin", "internal/store", "internal/keys", "internal/policy", "internal/seal", "internal/object",
-					"internal/lifecycle"},
+					"internal/lifecycle", "internal/image"},
 				NoHTTP: true,
 			},
 
@@ -82,7 +85,7 @@ func Rules() Table {
 			"internal/node": {
 				Imports: []string{"internal/qsapi", "internal/cistern", "internal/fill", "internal/origin", "internal/store/...",
 					"internal/keys", "internal/telemetry", "internal/object", "internal/sign", "service",
-					"internal/lifecycle"},
+					"internal/lifecycle", "internal/image"},
 			},
 
 			// Nothing is hidden from the command, nothing depends on it. Examples are users of the SDK.
