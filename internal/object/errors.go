@@ -58,6 +58,8 @@ var (
 	ErrIncompleteBody = errors.New("incomplete body")
 	// ErrBadDigest: the body is not what its checksum says; send it again.
 	ErrBadDigest = errors.New("bad digest")
+	// ErrNoImage: the object is no picture, a broken one, or of a format that this cannot be done to.
+	ErrNoImage = errors.New("not an image for this")
 
 	// ErrDenied: the caller has no right to do this; ask the bucket's owner.
 	ErrDenied = errors.New("permission denied")
@@ -73,6 +75,8 @@ var (
 	ErrSourceChanged = errors.New("object changed at the source")
 	// ErrThrottled: too many fills at once; retry after a while.
 	ErrThrottled = errors.New("too many fills")
+	// ErrBusy: too much of this is being done at once; retry after a while.
+	ErrBusy = errors.New("server is busy")
 	// ErrShuttingDown: the server is about to end; retry at once.
 	ErrShuttingDown = errors.New("server is shutting down")
 
