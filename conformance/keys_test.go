@@ -122,6 +122,12 @@ func TestOddKeys(t *testing.T) {
 				t.Errorf("listed: %q, want %q", names, key)
 			}
 
+			options, err := b.OptionsObject(key, &service.OptionsObjectInput{AccessControlRequestMethod: ptr("GET"), Origin: ptr("qingcloud.com")})
+			if err != nil {
+				t.Fatalf("OPTIONS %q: %v", key, err)
+			}
+			wantStatus(t, "OPTIONS", options.StatusCode, 200)
+
 			deleted, err := b.DeleteObject(key)
 			if err != nil {
 				t.Fatalf("DELETE %q: %v", key, err)
