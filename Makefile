@@ -1,5 +1,5 @@
 # make          the command, stripped, as bin/cistern
-# make test     all tests, those against the genuine SDK included
+# make test     all tests, those with genuine clients included
 # make check    everything that CI runs, in CI's order
 # make bench    side by side with other servers, in up to 15 minutes
 # Each step that check takes is a target of its own.
@@ -22,10 +22,11 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/cistern ./cmd/cistern
 
 test:
-	@echo "== test: every package, then the genuine SDK against a fresh server"
+	@echo "== test: every package, then genuine clients against fresh servers"
 	go test ./...
 	cd bench && go test ./...
 	cd conformance && go test ./...
+	cd conformance/rclone && go test ./...
 
 # The last step is the README's test command, so that go test's own lines end the output.
 check: lint archtest build size race fuzz quickstart readme-test
@@ -36,6 +37,7 @@ lint:
 	go vet ./...
 	$(STATICCHECK) ./...
 	cd conformance && go vet ./... && $(STATICCHECK) ./...
+	cd conformance/rclone && go vet ./... # staticcheck would go through all of rclone, for a minute
 	cd bench && go vet ./... && $(STATICCHECK) ./...
 
 archtest:
@@ -54,8 +56,9 @@ fuzz:
 	.ci/fuzz $(FUZZTIME) $(FUZZTIME_SOURCES)
 
 conformance:
-	@echo "== conformance: the genuine SDK against a fresh server"
+	@echo "== conformance: genuine clients against fresh servers"
 	cd conformance && go test -count=1 ./...
+	cd conformance/rclone && go test -count=1 ./...
 
 quickstart:
 	@echo "== quickstart: the README's commands, in a copy of the tree"
