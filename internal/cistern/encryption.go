@@ -1,6 +1,8 @@
 package cistern
 
 import (
+	"crypto/rand"
+
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/seal"
 	"github.com/cisternhq/cistern/internal/store"
@@ -26,6 +28,24 @@ func fits(m *object.Meta, k *seal.Key) error {
 func notEncrypted() error {
 	return object.Explain(object.ErrInvalidRequest, "the object is not encrypted; leave the encryption headers out")
 }
+
+// fitsUpload is fits for the parts of an upload of which m says what it will be.
+func fitsUpload(m *object.Meta, k *seal.Key) error {
+	switch e := m.Encryption; {
+	case e == nil && k == nil:
+		return nil
+	case e == nil:
+		return object.Explain(object.ErrInvalidRequest, "the upload was begun without an encryption key, so its parts have none either")
+	case k == nil:
+		return object.Explain(object.ErrInvalidRequest, "the upload was begun with a customer's key; send the same one with every part")
+	case !k.Fits(e):
+		return denied("the upload was begun with another encryption key")
+	}
+	return nil
+}
+
+// randomETag returns an entity tag that says nothing of the bytes. Nobody takes it for an MD5.
+func randomETag() string { return `"` + rand.Text() + `"` }
 
 // unlock makes the bytes of o the plain ones. After an error o is still to be closed.
 func unlock(o *store.Object, k *seal.Key) error {

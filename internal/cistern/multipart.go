@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/seal"
 	"github.com/cisternhq/cistern/internal/store"
 )
 
-// InitiateUpload begins a multipart upload of an object with the fields of m that a client chooses (see [Upload]).
-func (s *Server) InitiateUpload(ctx context.Context, c Caller, bucket, key string, m object.Meta) (store.Upload, error) {
+// InitiateUpload begins a multipart upload of an object with the fields of m that a client chooses (see [Upload]). With a key, which every part has to
+// have, it is encrypted.
+func (s *Server) InitiateUpload(ctx context.Context, c Caller, bucket, key string, m object.Meta, k *seal.Key) (store.Upload, error) {
 	b, err := s.open(ctx, c, bucket, key, initiateUpload)
 	if err != nil {
 		return store.Upload{}, err
@@ -22,13 +24,15 @@ func (s *Server) InitiateUpload(ctx context.Context, c Caller, bucket, key strin
 	if err := object.CheckKey(key); err != nil {
 		return store.Upload{}, object.Explain(object.ErrInvalidKey, "%v", err)
 	}
+	if k != nil {
+		m.Encryption = k.New()
+	}
 	return s.store.CreateUpload(ctx, b, key, m)
 }
 
 // PutPart stores part number of an upload, in place of one that was there. u.Meta counts for nothing: the object has what was chosen when
-// the upload began. It fails with [object.ErrNoSuchUpload], [object.ErrTooManyParts] for a number that no part has, and as Put does.
-//
-// A copy of a part of another object is a PutPart whose body reads that object.
+// the upload began. It fails with [object.ErrNoSuchUpload], [object.ErrTooManyParts] for a number that no part has, and as Put does; without the key of
+// the upload, or with another one, with [object.ErrInvalidRequest] or [object.ErrDenied].
 func (s *Server) PutPart(ctx context.Context, c Caller, bucket, key, uploadID string, number int, u Upload) (store.Part, error) {
 	b, err := s.open(ctx, c, bucket, key, uploadPart)
 	if err != nil {
@@ -43,9 +47,14 @@ func (s *Server) PutPart(ctx context.Context, c Caller, bucket, key, uploadID st
 		return store.Part{}, partTooLarge()
 	}
 	// Before the body is read, as that may take long.
-	if _, err := s.store.Upload(ctx, b, key, uploadID); err != nil {
+	up, err := s.store.Upload(ctx, b, key, uploadID)
+	if err != nil {
 		return store.Part{}, explainUpload(err)
 	}
+	if err := fitsUpload(&up.Meta, u.Key); err != nil {
+		return store.Part{}, err
+	}
+	u.encryption = up.Meta.Encryption
 	p, spool, err := s.receivePart(ctx, u)
 	if errors.Is(err, object.ErrTooLarge) {
 		return store.Part{}, partTooLarge()
@@ -60,7 +69,7 @@ func (s *Server) PutPart(ctx context.Context, c Caller, bucket, key, uploadID st
 
 // receivePart copies the body into a new spool and describes it. The spool is the caller's.
 func (s *Server) receivePart(ctx context.Context, u Upload) (store.Part, store.Spool, error) {
-	spool, err := s.store.NewSpool(ctx, u.Size)
+	spool, err := s.store.NewSpool(ctx, u.atRest())
 	if err != nil {
 		return store.Part{}, nil, err
 	}
@@ -68,7 +77,11 @@ func (s *Server) receivePart(ctx context.Context, u Upload) (store.Part, store.S
 	if err != nil {
 		return store.Part{}, nil, errors.Join(err, spool.Discard())
 	}
-	return store.Part{Size: m.Size, ETag: m.ETag, Digest: m.Digest}, spool, nil
+	p := store.Part{Size: m.Size, ETag: m.ETag, Digest: m.Digest}
+	if m.Encryption != nil {
+		p.AtRest = m.Encryption.Size
+	}
+	return p, spool, nil
 }
 
 func partTooLarge() error {
@@ -203,7 +216,11 @@ func (d Completion) choose(u store.Upload, uploaded []store.Part) ([]store.Part,
 	m := u.Meta
 	m.Created = time.Now().UTC()
 	m.LastModified = m.Created.Truncate(time.Second)
-	m.ETag = etagOfParts(d.ETag, chosen)
+	if m.Encryption != nil {
+		m.ETag = randomETag() // what a client wishes may be the MD5 of the plain bytes
+	} else {
+		m.ETag = etagOfParts(d.ETag, chosen)
+	}
 	return chosen, m, nil
 }
 

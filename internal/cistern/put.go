@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -35,6 +34,8 @@ type Upload struct {
 
 	// encryption is how the whole is encrypted that the body is a part of; nil: the body is the whole.
 	encryption *object.Encryption
+	// like is the object that has the same bytes; nil: nobody knows.
+	like *object.Meta
 }
 
 // putBuffer is what is copied at once, in bytes.
@@ -86,7 +87,7 @@ func (u *Upload) atRest() int64 {
 // their number: the entity tag is made up, and the digest is that of the bytes at rest.
 func receive(ctx context.Context, u Upload, spool store.Spool) (object.Meta, error) {
 	in := &intake{ctx: ctx, from: u.Body}
-	if u.Key == nil || u.MD5 != nil {
+	if u.Key == nil && u.like == nil || u.MD5 != nil {
 		in.sum = md5.New()
 	}
 	from, encryption := io.Reader(in), u.encryption
@@ -115,7 +116,11 @@ func receive(ctx context.Context, u Upload, spool store.Spool) (object.Meta, err
 	if u.Key != nil {
 		e := *encryption
 		e.Size = atRest
-		m.Encryption, m.ETag = &e, `"`+rand.Text()+`"`
+		m.Encryption, m.ETag = &e, randomETag()
+		return m, nil
+	}
+	if u.like != nil {
+		m.Digest, m.ETag = u.like.Digest, u.like.ETag
 		return m, nil
 	}
 	m.Digest.MD5 = hex.EncodeToString(in.sum.Sum(nil))
@@ -166,7 +171,7 @@ func (in *intake) Read(p []byte) (int, error) {
 	if in.sum != nil {
 		in.sum.Write(p[:k])
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !errors.Is(err, object.ErrStore) && !errors.Is(err, object.ErrDamaged) { // those are of a copy
 		err = &object.Explained{Kind: object.ErrIncompleteBody, Text: fmt.Sprintf("the body ended after %d bytes", in.n), Cause: err}
 	}
 	return k, err

@@ -58,6 +58,7 @@ type flight struct {
 	verified   bool  // whole, and every claim of the source holds
 	superseded bool  // nothing will be committed
 	landed     bool  // run is over
+	result     error // why the object is not in the store, once landed
 	err        error // why readers get no more
 }
 
@@ -240,7 +241,7 @@ func (fl *flight) land(err error, left bool) {
 	defer fl.f.landed(fl)
 	fl.f.detach(fl)
 	fl.mu.Lock()
-	fl.landed = true
+	fl.landed, fl.result = true, err
 	if err != nil && !fl.verified {
 		fl.err = err
 	}

@@ -2,6 +2,7 @@ package fill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -131,6 +132,31 @@ func (r *Reader) Size(ctx context.Context) (int64, error) {
 		case <-progress:
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// Landed waits until the flight is over, without reading. It returns nil if the object is in the store then, by this flight or by somebody else, or
+// why it is not.
+func (r *Reader) Landed(ctx context.Context) error {
+	fl := r.fl
+	r.want(math.MaxInt64, math.MaxInt64, true) // a window does not wait for it
+	defer r.want(0, 0, false)
+	for {
+		fl.mu.Lock()
+		landed, result := fl.landed, fl.result
+		progress := fl.watch()
+		fl.mu.Unlock()
+		if landed {
+			if errors.Is(result, object.ErrExists) {
+				return nil
+			}
+			return result
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -17,7 +17,10 @@ const (
 
 // appendObject answers POST O?append&position (QingStor API, "Append Object"). Types, metadata and storage class count for the first append only.
 func (a *API) appendObject(w *answer, r *request) error {
-	if err := checkServed(r.Header); err != nil {
+	if err := noSource(r.Header); err != nil {
+		return err
+	}
+	if err := noKey(r.Header); err != nil {
 		return err
 	}
 	var in service.AppendObjectInput

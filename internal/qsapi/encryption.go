@@ -41,3 +41,11 @@ func encryptionHeaders(h http.Header, m *object.Meta) {
 		h[ownKey+"Key-Md5"] = []string{e.KeyMD5}
 	}
 }
+
+// keyHeaders says with which key something was encrypted; nil: with none.
+func keyHeaders(h http.Header, k *seal.Key) {
+	if k != nil {
+		h[ownKey+"Algorithm"] = []string{seal.Algorithm}
+		h[ownKey+"Key-Md5"] = []string{k.MD5()}
+	}
+}

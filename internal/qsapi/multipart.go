@@ -20,7 +20,7 @@ const (
 
 // initiateUpload answers POST O?uploads (QingStor API, "Initiate Multipart Upload").
 func (a *API) initiateUpload(w *answer, r *request) error {
-	if err := checkServed(r.Header); err != nil {
+	if err := noSource(r.Header); err != nil {
 		return err
 	}
 	if err := r.noBody(); err != nil {
@@ -30,10 +30,15 @@ func (a *API) initiateUpload(w *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	u, err := a.core.InitiateUpload(r.Context(), r.caller, r.target.bucket, r.target.key, m)
+	k, err := customerKey(r.Header, ownKey)
 	if err != nil {
 		return err
 	}
+	u, err := a.core.InitiateUpload(r.Context(), r.caller, r.target.bucket, r.target.key, m, k)
+	if err != nil {
+		return err
+	}
+	encryptionHeaders(w.Header(), &u.Meta)
 	return w.render(http.StatusOK, &service.InitiateMultipartUploadOutput{Bucket: &r.target.bucket, Key: &u.Key, UploadID: &u.ID})
 }
 
@@ -49,7 +54,11 @@ func (r *request) noBody() error {
 
 // uploadPart answers PUT O?part_number&upload_id (QingStor API, "Upload Multipart"). Bodies may be chunked, as those of PUT Object.
 func (a *API) uploadPart(w *answer, r *request) error {
-	if err := checkServed(r.Header); err != nil {
+	source, err := sourceOf(r.Header, copyRange)
+	if err == nil && source != "" && source != copySource {
+		err = noSource(r.Header)
+	}
+	if err != nil {
 		return err
 	}
 	var in service.UploadMultipartInput
@@ -59,10 +68,15 @@ func (a *API) uploadPart(w *answer, r *request) error {
 	if in.PartNumber == nil {
 		return fail(http.StatusBadRequest, "invalid_argument", "The query parameter part_number is a number from 0 to %d.", store.MaxPart)
 	}
+	if source != "" {
+		return a.copyPart(w, r, &in)
+	}
 	u := cistern.Upload{Size: r.ContentLength, Body: r.body}
 	r.body.limit = object.MaxPutSize
-	var err error
 	if u.MD5, err = contentMD5(r.Header); err != nil {
+		return err
+	}
+	if u.Key, err = customerKey(r.Header, ownKey); err != nil {
 		return err
 	}
 	p, err := a.core.PutPart(r.Context(), r.caller, r.target.bucket, r.target.key, value(in.UploadID), *in.PartNumber, u)
@@ -70,6 +84,7 @@ func (a *API) uploadPart(w *answer, r *request) error {
 		return err
 	}
 	w.Header()["Etag"] = []string{p.ETag}
+	keyHeaders(w.Header(), u.Key)
 	return w.empty(http.StatusCreated)
 }
 
@@ -135,8 +150,7 @@ func (a *API) completeUpload(w *answer, r *request) error {
 	if err != nil {
 		return err
 	}
-	w.Header()["Etag"] = []string{m.ETag}
-	return w.empty(http.StatusCreated)
+	return w.created(&m, nil)
 }
 
 // completion reads what the client says of the object's parts.

@@ -22,31 +22,19 @@ const (
 	defaultType = "application/octet-stream"
 )
 
-// unserved are the headers that make a PUT another operation. None may be ignored: the object would become something else.
-var unserved = []struct{ prefix, operation string }{
-	{"X-Qs-Copy-Source", "PUT Object - Copy"},
-	{"X-Qs-Move-Source", "PUT Object - Move"},
-	{"X-Qs-Fetch-", "PUT Object - Fetch"},
-}
-
-func checkServed(h http.Header) error {
-	for name := range h {
-		if !strings.HasPrefix(name, "X-Qs-") {
-			continue
-		}
-		for _, u := range unserved {
-			if strings.HasPrefix(name, u.prefix) {
-				return notImplemented(u.operation)
-			}
-		}
-	}
-	return nil
-}
-
-// putObject answers PUT O (QingStor API, "PUT Object"). Bodies may be chunked: several clients send them so.
+// putObject answers PUT O (QingStor API, "PUT Object"), also where the object comes from elsewhere. Bodies may be chunked: several clients send them so.
 func (a *API) putObject(w *answer, r *request) error {
-	if err := checkServed(r.Header); err != nil {
+	switch source, err := sourceOf(r.Header); {
+	case err != nil:
 		return err
+	case source == copySource:
+		r.operation = "PUT Object - Copy"
+		return a.copyObject(w, r)
+	case source == moveSource:
+		r.operation = "PUT Object - Move"
+		return a.moveObject(w, r)
+	case source == fetchSource:
+		return notImplemented("PUT Object - Fetch")
 	}
 	u := cistern.Upload{Size: r.ContentLength, Body: r.body}
 	if u.Size > object.MaxPutSize {
@@ -64,12 +52,7 @@ func (a *API) putObject(w *answer, r *request) error {
 		return err
 	}
 	m, err := a.core.Put(r.Context(), r.caller, r.target.bucket, r.target.key, u)
-	if err != nil {
-		return err
-	}
-	w.Header()["Etag"] = []string{m.ETag}
-	encryptionHeaders(w.Header(), &m)
-	return w.empty(http.StatusCreated)
+	return w.created(&m, err)
 }
 
 // deleteObject answers DELETE O (QingStor API, "DELETE Object"), also where there is none.
@@ -89,7 +72,6 @@ func metaOf(h http.Header) (object.Meta, error) {
 		ContentDisposition: h.Get("Content-Disposition"),
 		CacheControl:       strings.Join(h["Cache-Control"], ", "),
 		Expires:            h.Get("Expires"),
-		StorageClass:       h.Get("X-Qs-Storage-Class"),
 	}
 	if m.ContentType == "" {
 		m.ContentType = defaultType
@@ -97,10 +79,9 @@ func metaOf(h http.Header) (object.Meta, error) {
 	if len(m.ContentType) > maxContentType {
 		return m, fail(http.StatusBadRequest, "invalid_argument", "The Content-Type has %d characters, %d are allowed.", len(m.ContentType), maxContentType)
 	}
-	switch m.StorageClass {
-	case "", "STANDARD", "STANDARD_IA":
-	default:
-		return m, fail(http.StatusBadRequest, "invalid_request", "The x-qs-storage-class is STANDARD or STANDARD_IA.")
+	var err error
+	if m.StorageClass, err = storageClassOf(h); err != nil {
+		return m, err
 	}
 	var total int
 	for name, values := range h {
@@ -132,6 +113,15 @@ func metaOf(h http.Header) (object.Meta, error) {
 		return m, object.Explain(object.ErrMetadataTooLarge, "the metadata has %d bytes, names and values, and %d are allowed", total, maxMeta)
 	}
 	return m, nil
+}
+
+// storageClassOf reads the storage class that a request names, "" where it names none.
+func storageClassOf(h http.Header) (string, error) {
+	switch c := h.Get("X-Qs-Storage-Class"); c {
+	case "", "STANDARD", "STANDARD_IA":
+		return c, nil
+	}
+	return "", fail(http.StatusBadRequest, "invalid_request", "The x-qs-storage-class is STANDARD or STANDARD_IA.")
 }
 
 func validMetaName(s string) bool {

@@ -121,6 +121,7 @@ func TestGolden(t *testing.T) {
 		{"put-object-class", message{as: "ALICE", method: "PUT", path: b + "/bad", header: []string{"x-qs-storage-class: COLD"}, body: "abc"}},
 		{"put-object-metadata", message{as: "ALICE", method: "PUT", path: b + "/bad", header: []string{"x-qs-meta-a: " + strings.Repeat("v", 2048)}, body: "abc"}},
 		{"put-object-copy", message{as: "ALICE", method: "PUT", path: b + "/copy", header: []string{"x-qs-copy-source: /my-bucket/chunked"}}},
+		{"put-object-move", message{as: "ALICE", method: "PUT", path: b + "/chunked", header: []string{"x-qs-move-source: /my-bucket/copy"}}},
 		{"put-object-anonymous", message{method: "PUT", path: b + "/bad", body: "abc"}},
 		{"put-object-too-large", message{as: "ALICE", method: "PUT", path: b + "/bad", length: "5368709121"}},
 

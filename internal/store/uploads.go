@@ -287,7 +287,7 @@ func (s *Store) completeUpload(ctx context.Context, b Bucket, key, id string,
 		if i == 0 {
 			m.Digest = p.Digest
 		} else {
-			m.Digest = m.Digest.Then(p.Digest, p.Size)
+			m.Digest = m.Digest.Then(p.Digest, p.atRest())
 		}
 		change.Delete = append(change.Delete, partKey(b.ID, id, p.Number))
 		if p.Size == 0 {
