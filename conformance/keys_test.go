@@ -2,9 +2,12 @@ package conformance
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/yunify/qingstor-sdk-go/v3/service"
 )
@@ -72,6 +75,28 @@ var oddKeys = []string{
 	"﷽ ﷺ",
 }
 
+// shorten leaves room for an ending of a few bytes.
+func shorten(key string) string {
+	for len(key) > 1000 {
+		_, size := utf8.DecodeLastRuneInString(key)
+		key = key[:len(key)-size]
+	}
+	return key
+}
+
+// source names a key as the source of a copy or a move. The SDK escapes the name when it is not all ASCII, and sends it
+// raw otherwise: a raw name that reads as an escape is the caller's to escape.
+func source(bucket, key string) *string {
+	if plain, err := url.PathUnescape(key); (err != nil || plain != key) && isASCII(key) {
+		key = strings.ReplaceAll(key, "%", "%25")
+	}
+	return ptr("/" + bucket + "/" + key)
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
+}
+
 func TestOddKeys(t *testing.T) {
 	if len(oddKeys) < 37 {
 		t.Fatalf("%d keys, want at least 37", len(oddKeys))
@@ -120,6 +145,29 @@ func TestOddKeys(t *testing.T) {
 			}
 			if names := keyNames(list(t, b, nil).Keys); !slices.Equal(names, []string{key}) {
 				t.Errorf("listed: %q, want %q", names, key)
+			}
+
+			copied, moved := shorten(key)+"-copy", shorten(key)+"-move"
+			for _, step := range []struct {
+				what, key string
+				in        service.PutObjectInput
+			}{
+				{"copy", copied, service.PutObjectInput{XQSCopySource: source("odd-keys", key)}},
+				{"move", moved, service.PutObjectInput{XQSMoveSource: source("odd-keys", copied)}},
+			} {
+				out, err := b.PutObject(step.key, &step.in)
+				if err != nil {
+					t.Fatalf("%s of %q: %v", step.what, key, err)
+				}
+				wantStatus(t, step.what, out.StatusCode, 201)
+			}
+			if got := getHeader(t, b, moved, tagged).Get("x-qs-meta-number"); got != fmt.Sprint(i) {
+				t.Errorf("GET %q: x-qs-meta-number = %q, want it copied and moved along: %d", moved, got, i)
+			}
+			_, err = b.HeadObject(copied, nil)
+			wantError(t, "HEAD of what was moved away", err, 404, "")
+			if _, err := b.DeleteObject(moved); err != nil {
+				t.Fatalf("DELETE %q: %v", moved, err)
 			}
 
 			options, err := b.OptionsObject(key, &service.OptionsObjectInput{AccessControlRequestMethod: ptr("GET"), Origin: ptr("qingcloud.com")})
