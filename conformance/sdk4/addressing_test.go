@@ -64,13 +64,15 @@ func TestAddressing(t *testing.T) {
 					t.Errorf("signed link of %q = %d %q %s %v", key, resp.StatusCode, body, resp.Header.Get("Content-Type"), err)
 				}
 			}
+			copied, err := b.PutObject("copy", &service.PutObjectInput{XQSCopySource: ptr("/addressed/plain")})
+			ok(t, "copy", err, value(copied).StatusCode, 201)
 			listed, err := b.ListObjects(&service.ListObjectsInput{Delimiter: ptr("/")})
 			ok(t, "list", err, value(listed).StatusCode, 200)
 			if got := service.StringValueSlice(listed.CommonPrefixes); !slices.Equal(got, []string{"a b/", "trailing/"}) {
 				t.Errorf("common prefixes = %q", got)
 			}
 			var entries []*service.KeyType
-			for _, key := range keys {
+			for _, key := range append(keys, "copy") {
 				entries = append(entries, &service.KeyType{Key: &key})
 			}
 			deleted, err := b.DeleteMultipleObjects(&service.DeleteMultipleObjectsInput{Objects: entries})
