@@ -1,6 +1,7 @@
 package qsapi
 
 import (
+	"io"
 	"net/http"
 	"strconv"
 
@@ -44,10 +45,8 @@ func (a *API) initiateUpload(w *answer, r *request) error {
 
 // noBody refuses a body where there is none to be.
 func (r *request) noBody() error {
-	if n, err := r.body.Read(make([]byte, 1)); n > 0 {
+	if n, _ := io.ReadFull(r.body, make([]byte, 1)); n > 0 {
 		return fail(http.StatusBadRequest, "invalid_request", "%s has no body.", r.operation)
-	} else if n == 0 && err == nil {
-		return r.noBody()
 	}
 	return nil
 }

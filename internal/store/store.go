@@ -96,6 +96,7 @@ func (s *Store) liveBodies(ctx context.Context, yield func(BodyID) bool) error {
 		more = more && (id == "" || yield(id))
 		return more
 	}
+	// Parts before pieces: a part that becomes a piece meanwhile is seen in one place at least.
 	for _, records := range []struct {
 		space byte
 		body  func(key, value []byte) (BodyID, error)
