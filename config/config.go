@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The environment variables that [New], [NewDefault] and [Config.LoadEnvironment] read. Empty ones count as not set.
@@ -54,6 +55,12 @@ type Config struct {
 	// EnableDualStack tries IPv6 and IPv4 side by side, and allows IPv6 addresses as Host in Check.
 	EnableDualStack bool `yaml:"enable_dual_stack"`
 
+	// MaxRetries is how often a request is sent again at most when the server answers 429 or 503, if it can be repeated without harm. 0 means never;
+	// New and NewDefault set 2. QingStor's SDK lacks it.
+	MaxRetries int `yaml:"max_retries"`
+	// MaxRetryWait bounds the time between two of them. A server that asks for more is not asked again. 0 means 10 s. QingStor's SDK lacks it.
+	MaxRetryWait time.Duration `yaml:"max_retry_wait"`
+
 	// HTTPSettings take effect with the next InitHTTPClient.
 	HTTPSettings HTTPClientSettings
 
@@ -91,6 +98,8 @@ func (c *Config) LoadDefaultConfig() error {
 		Port:         443,
 		Protocol:     "https",
 		LogLevel:     "warn",
+		MaxRetries:   2,
+		MaxRetryWait: 10 * time.Second,
 		HTTPSettings: DefaultHTTPClientSettings,
 		Connection:   c.Connection,
 	}

@@ -28,10 +28,11 @@ func environ(t *testing.T, pairs ...string) {
 }
 
 func defaults() config.Config {
-	return config.Config{Host: "qingstor.com", Port: 443, Protocol: "https", LogLevel: "warn", HTTPSettings: config.HTTPClientSettings{
-		ConnectTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-		IdleConnTimeout: 20 * time.Second, MaxIdleConns: 100, MaxIdleConnsPerHost: 10, ExpectContinueTimeout: 2 * time.Second,
-	}}
+	return config.Config{Host: "qingstor.com", Port: 443, Protocol: "https", LogLevel: "warn",
+		MaxRetries: 2, MaxRetryWait: 10 * time.Second, HTTPSettings: config.HTTPClientSettings{
+			ConnectTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+			IdleConnTimeout: 20 * time.Second, MaxIdleConns: 100, MaxIdleConnsPerHost: 10, ExpectContinueTimeout: 2 * time.Second,
+		}}
 }
 
 // same compares all but the connection, which must be there.
@@ -209,6 +210,8 @@ enable_virtual_host_style: true
 additional_user_agent: tool/1
 log_level: debug
 connection_retries: 3
+max_retries: 5
+max_retry_wait: 1m
 httpsettings:
   read_timeout: 5m
   max_idle_conns: 7
@@ -221,6 +224,7 @@ httpsettings:
 	want.Protocol, want.Host, want.Port = "http", "127.0.0.1", 9000
 	want.DisableURICleaning, want.EnableVirtualHostStyle, want.AdditionalUserAgent, want.LogLevel = true, true, "tool/1", "debug"
 	want.HTTPSettings.ReadTimeout, want.HTTPSettings.MaxIdleConns = 5*time.Minute, 7
+	want.MaxRetries, want.MaxRetryWait = 5, time.Minute
 	same(t, want, c)
 
 	for _, bad := range []string{"port: many\nsecret_access_key: s3cr3t\n", "secret_access_key: [s3cr3t\n", "endpoint: nowhere\n"} {

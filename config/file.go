@@ -35,6 +35,9 @@ const DefaultConfigFileContent = `# QingStor services configuration. The values 
 #additional_user_agent: ""
 #log_level: warn
 
+#max_retries: 2
+#max_retry_wait: 10s
+
 #httpsettings:
 #  connect_timeout: 30s
 #  read_timeout: 30s

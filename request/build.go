@@ -268,10 +268,10 @@ func (r *Request) setBody(req *http.Request, m wire.Message) error {
 		return nil
 	}
 	// The body is the caller's: the transport must not close it, for it may be sent again.
-	req.Body, req.ContentLength = io.NopCloser(m.Body), want
+	req.Body, req.ContentLength = r.lent.lend(m.Body), want
 	if at, ok := m.Body.(io.ReaderAt); ok && r.start != nil && want > 0 {
 		start := *r.start
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(at, start, want)), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return r.lent.lend(io.NewSectionReader(at, start, want)), nil }
 	}
 	return nil
 }

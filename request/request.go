@@ -37,7 +37,8 @@ type Request struct {
 	HTTPResponse *http.Response
 
 	start *int64 // where a body that can seek is read from; nil before the first Build
-	spent bool   // a body that cannot seek was sent
+	spent bool   // a body that cannot seek was sent, or the transport did not give it back
+	lent  loans
 }
 
 // New returns a request for o with input i, which may be nil, whose answer fills the struct that x points to; x may be nil.
@@ -59,14 +60,30 @@ func New(o *data.Operation, i data.Input, x interface{}) (*Request, error) {
 func (r *Request) Send() error { return r.SendWithContext(context.Background()) }
 
 // SendWithContext builds, signs and does the request. A nil ctx means context.Background.
+//
+// Where the server answers 429 or 503, and both the operation and its body can be repeated, it does so again, as often as the configuration's MaxRetries, after
+// the time that Retry-After says or else a growing one. The error is the last answer's. The other methods of a Request send once.
 func (r *Request) SendWithContext(ctx context.Context) error {
-	if err := r.BuildWithContext(ctx); err != nil {
-		return err
+	ctx = orBackground(ctx)
+	for attempt := 0; ; attempt++ {
+		if err := r.BuildWithContext(ctx); err != nil {
+			return err
+		}
+		if err := r.SignWithContext(ctx); err != nil {
+			return err
+		}
+		err := r.DoWithContext(ctx)
+		if err == nil {
+			return nil
+		}
+		wait, again := r.again(ctx, attempt)
+		if !again {
+			return err
+		}
+		if err := pause(ctx, wait, err); err != nil {
+			return err
+		}
 	}
-	if err := r.SignWithContext(ctx); err != nil {
-		return err
-	}
-	return r.DoWithContext(ctx)
 }
 
 // Build makes HTTPRequest, unsigned.
@@ -168,10 +185,16 @@ func (r *Request) DoWithContext(ctx context.Context) error {
 	r.HTTPResponse = nil
 	resp, err := client.Do(r.HTTPRequest)
 	if err != nil {
-		return sdkError("send request", withoutSignature(err))
+		err = sdkError("send request", withoutSignature(err))
+	} else {
+		r.HTTPResponse = resp
+		err = response.UnpackToOutputWithContext(ctx, r.Operation, resp, r.Output)
 	}
-	r.HTTPResponse = resp
-	return response.UnpackToOutputWithContext(ctx, r.Operation, resp, r.Output)
+	// A body that can seek has all its bytes at hand, so that the transport gives it back soon. For one that cannot, the next byte may never come.
+	if r.start != nil && !r.lent.wait() {
+		r.spent = true
+	}
+	return err
 }
 
 var errNotBuilt = errors.New("Build has to be called first")

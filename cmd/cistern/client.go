@@ -67,6 +67,7 @@ func (cl *client) open() error {
 		cfg.EnableDualStack = true
 	}
 	cfg.DisableURICleaning = true // keys are bytes: "a//b" is not "a/b"
+	cfg.MaxRetries = 0            // sendPatiently comes back where it makes sense; elsewhere a person at a terminal hears at once
 	if err := cfg.Check(); err != nil {
 		return usage(err)
 	}

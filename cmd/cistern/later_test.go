@@ -93,7 +93,7 @@ func bucketOf(t *testing.T, server http.RoundTripper) *service.Bucket {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Endpoint = "http://127.0.0.1:9"
+	c.Endpoint, c.MaxRetries = "http://127.0.0.1:9", 0 // as in open
 	c.Connection = &http.Client{Transport: server}
 	svc, err := service.Init(c)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/cisternhq/cistern/internal/keys"
 	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/node"
+	"github.com/cisternhq/cistern/internal/notify"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
 	"github.com/cisternhq/cistern/internal/store/diskstore"
@@ -53,6 +54,8 @@ type settings struct {
 	resumeSize           int64
 	fill                 fill.Options
 	lifecycle            lifecycle.Options
+	notify               notify.Options
+	eventQueue           int64
 	onlyAllowed          bool
 	breaker, retries     int
 	redirects, keepConns int
@@ -115,6 +118,10 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&s.stall, "stall-timeout", 60*time.Second, "how long a body may stand still before the connection is cut")
 
 	fs.DurationVar(&s.lifecycle.Interval, "lifecycle-interval", 24*time.Hour, "time between two runs of the lifecycle rules of all buckets")
+	fs.DurationVar(&s.notify.Timeout, "notify-timeout", 5*time.Second, "limit for a notification's address to answer")
+	fs.DurationVar(&s.notify.MaxAge, "notify-max-age", 24*time.Hour, "how long an event is offered to an address that does not take it")
+	fs.IntVar(&s.notify.Workers, "notify-workers", 16, "notifications that are sent at a time")
+	fs.Int64Var(&s.eventQueue, "event-queue", 10_000, "events that may wait for one notification, or one bucket's replication; what comes beyond is lost and counted")
 
 	fs.StringArrayVar(&s.allow, "allow-source", nil, "CIDR, address or host that every bucket may fill from, though it is not public (repeatable)")
 	fs.BoolVar(&s.onlyAllowed, "only-allowed-sources", false, "refuse all sources that --allow-source does not name")
@@ -202,6 +209,10 @@ func (s *settings) check() ([]mirror, error) {
 	}
 	for name, n := range map[string]int64{
 		"lifecycle-interval": int64(s.lifecycle.Interval),
+		"notify-timeout":     int64(s.notify.Timeout),
+		"notify-max-age":     int64(s.notify.MaxAge),
+		"notify-workers":     int64(s.notify.Workers),
+		"event-queue":        s.eventQueue,
 		"idle-timeout":       int64(s.idleTimeout), "stall-timeout": int64(s.stall),
 		"source-connect-timeout": int64(s.origin.ConnectTimeout), "source-tls-timeout": int64(s.origin.TLSTimeout),
 		"source-first-byte-timeout": int64(s.origin.FirstByteTimeout), "source-idle-timeout": int64(s.origin.IdleTimeout),
@@ -295,7 +306,7 @@ func (s *settings) run(ctx context.Context, out, logs io.Writer, getenv func(str
 		Engine: engine, Keys: ring, Origin: s.origin, Fill: s.fill, Zone: s.zone, Domains: s.domains,
 		OwnersBind: s.cname == "owner", WebsiteIndex: s.index, WebsiteError: s.errorPage, TrustedProxies: proxies,
 		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, Logger: log, Version: version,
-		Lifecycle: s.lifecycle,
+		Lifecycle: s.lifecycle, Notify: s.notify, EventQueue: s.eventQueue,
 	})
 	if err != nil {
 		return err

@@ -7,7 +7,9 @@ import (
 	"fmt"
 
 	"github.com/cisternhq/cistern/internal/lifecycle"
+	"github.com/cisternhq/cistern/internal/notify"
 	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/origin"
 	"github.com/cisternhq/cistern/internal/store"
 )
 
@@ -78,6 +80,44 @@ func (s *Server) SetLifecycle(ctx context.Context, c Caller, bucket string, rule
 // RemoveLifecycle ends the ageing; objects stay as they are.
 func (s *Server) RemoveLifecycle(ctx context.Context, c Caller, bucket string) error {
 	return s.removeBackground(ctx, c, bucket, lifecycle.Setting)
+}
+
+// Notification returns the document that says who is told of what happens in a bucket, or [object.ErrNoSetting].
+func (s *Server) Notification(ctx context.Context, c Caller, bucket string) ([]byte, error) {
+	return s.document(ctx, c, bucket, notify.Setting)
+}
+
+// SetNotification lets others be told of what happens in a bucket from now on. doc is what says so. Like a mirror's site, an address may be private only for the
+// operator.
+func (s *Server) SetNotification(ctx context.Context, c Caller, bucket string, rules []notify.Rule, doc []byte) error {
+	b, err := s.open(ctx, c, bucket, "", own)
+	if err != nil {
+		return err
+	}
+	if err := notify.Check(rules); err != nil {
+		return err
+	}
+	for i := range rules {
+		r := &rules[i]
+		if r.URL == "" {
+			continue
+		}
+		r.Private = c.Operator
+		t, err := origin.ParseTarget(r.URL)
+		if err == nil {
+			t.Source.Private = r.Private
+			err = s.origin.CheckTarget(t)
+		}
+		if err != nil {
+			return object.Explain(object.ErrInvalidRequest, "notifications[%d].notify_url: %v", i, err)
+		}
+	}
+	return s.setBackground(ctx, b, notify.Setting, rules, doc)
+}
+
+// RemoveNotification lets nobody be told any more, also not of what happened before.
+func (s *Server) RemoveNotification(ctx context.Context, c Caller, bucket string) error {
+	return s.removeBackground(ctx, c, bucket, notify.Setting)
 }
 
 // Forget lets go of what is remembered of a key, after a job changed what is stored under it.

@@ -1,16 +1,27 @@
 package node_test
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cisternhq/cistern/internal/cisterntest"
+	"github.com/cisternhq/cistern/internal/keys"
 	"github.com/cisternhq/cistern/internal/node"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/store"
 	"github.com/cisternhq/cistern/internal/store/diskstore"
+	qserrors "github.com/cisternhq/cistern/request/errors"
 	"github.com/cisternhq/cistern/service"
 )
 
@@ -36,6 +47,19 @@ func until(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("after 20 s: %s is not so", what)
 		}
 	}
+}
+
+// metric returns the value of a metric without labels.
+func metric(t *testing.T, s *cisterntest.Server, name string) int64 {
+	t.Helper()
+	_, text := do(t, s.Operator, http.MethodGet, s.URL+"/-/metrics", "", "")
+	_, rest, ok := strings.Cut(text, "\n"+name+" ")
+	value, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseFloat(value, 64)
+	if !ok || err != nil {
+		t.Fatalf("metric %s is %q", name, value)
+	}
+	return int64(n)
 }
 
 func TestLifecycleRulesSurviveARestart(t *testing.T) {
@@ -74,13 +98,155 @@ func TestLifecycleRulesSurviveARestart(t *testing.T) {
 	}
 
 	s := cisterntest.Start(t, cisterntest.OnDisk(dir), cisterntest.With(func(o *node.Options) { o.Lifecycle.Interval = 10 * time.Millisecond }))
-	get := func(key string) int { status, _ := do(t, s.Operator, http.MethodGet, s.URL+"/bucket/"+key, "", ""); return status }
+	get := func(key string) int {
+		status, _ := do(t, s.Operator, http.MethodGet, s.URL+"/bucket/"+key, "", "")
+		return status
+	}
 	until(t, "the old object has expired", func() bool { return get("logs/old") == 404 })
 	if a, b := get("logs/new"), get("other/old"); a != 200 || b != 200 {
 		t.Errorf("a new object: %d, one that no rule is about: %d; want both there", a, b)
 	}
-	until(t, "the metrics say so", func() bool {
-		_, text := do(t, s.Operator, http.MethodGet, s.URL+"/-/metrics", "", "")
-		return strings.Contains(text, "\ncistern_lifecycle_expired_total 1\n")
+	until(t, "the metrics say so", func() bool { return metric(t, s, "cistern_lifecycle_expired_total") == 1 })
+}
+
+// hook is an address that notifications are sent to.
+type hook struct {
+	*httptest.Server
+	mu     sync.Mutex // guards the fields below
+	status int
+	got    []string // "type key principal"
+}
+
+func newHook(t *testing.T) *hook {
+	h := &hook{status: 200}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var m struct {
+			Events []struct {
+				Type     string `json:"event_type"`
+				Identity struct {
+					Principal string `json:"principal_id"`
+				} `json:"user_identify"`
+				Response struct {
+					RequestID string `json:"request_id"`
+				} `json:"response_elements"`
+				QingStor struct {
+					Bucket struct{ Name string }
+					Object struct{ Name string }
+				}
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || len(m.Events) != 1 || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("the hook got %v, %v", m, err)
+			return
+		}
+		e := m.Events[0]
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.status == 200 {
+			h.got = append(h.got, e.Type+" "+e.QingStor.Bucket.Name+"/"+e.QingStor.Object.Name+" "+e.Identity.Principal)
+			if (e.Response.RequestID == "") != (e.Identity.Principal == "") {
+				t.Errorf("principal %q, request %q; want both or none", e.Identity.Principal, e.Response.RequestID)
+			}
+		}
+		w.WriteHeader(h.status)
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *hook) answer(status int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status = status
+}
+
+func (h *hook) told() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.got)
+}
+
+func notifyAll(url string) *service.PutBucketNotificationInput {
+	return &service.PutBucketNotificationInput{Notifications: []*service.NotificationType{{
+		ID: ptr("all"), Cloudfunc: ptr("notifier"), NotifyURL: ptr(url),
+		EventTypes: []*string{ptr("create_object"), ptr("delete_object"), ptr("complete_multipart"), ptr("abort_multipart")},
+	}}}
+}
+
+func TestNotificationsSurviveARestart(t *testing.T) {
+	h := newHook(t)
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "from the source") }))
+	defer source.Close()
+	dir := t.TempDir()
+	first := cisterntest.Start(t, cisterntest.OnDisk(dir))
+	first.Mirror("bucket", source.URL)
+	b := first.Bucket("bucket")
+	must[*service.PutBucketNotificationOutput](t)(b.PutNotification(notifyAll(h.URL)))
+	must[*service.PutObjectOutput](t)(b.PutObject("a", &service.PutObjectInput{Body: strings.NewReader("x")}))
+	until(t, "the first event came", func() bool { return len(h.told()) == 1 })
+	h.answer(503)
+	must[*service.PutObjectOutput](t)(b.PutObject("b", &service.PutObjectInput{Body: strings.NewReader("x")}))
+	must[*service.DeleteObjectOutput](t)(b.DeleteObject("a"))
+	if status, body := do(t, keys.Key{}, "GET", first.URL+"/bucket/filled", "", ""); status != 200 || body != "from the source" {
+		t.Fatalf("GET of a miss = %d %s", status, body)
+	}
+	until(t, "the fill is stored", func() bool {
+		out, err := b.ListObjects(&service.ListObjectsInput{})
+		return err == nil && len(out.Keys) == 2
 	})
+	first.Stop(5 * time.Second)
+
+	h.answer(200)
+	second := cisterntest.Start(t, cisterntest.OnDisk(dir))
+	until(t, "all events came", func() bool { return len(h.told()) == 4 })
+	op := node.Operator().Owner
+	want := []string{"create_object bucket/a " + op, "create_object bucket/b " + op, "delete_object bucket/a " + op, "create_object bucket/filled "}
+	if diff := cmp.Diff(want, h.told()); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	until(t, "the metrics say so", func() bool {
+		return metric(t, second, "cistern_notifications_delivered_total") == 3 && metric(t, second, "cistern_notifications_pending") == 0
+	})
+}
+
+// A user's notification never reaches the server's own network: neither by its address nor by a redirect.
+func TestNotificationsStayOutside(t *testing.T) {
+	h := newHook(t)
+	moved := httptest.NewServer(http.RedirectHandler(h.URL, http.StatusTemporaryRedirect))
+	defer moved.Close()
+	names := cisterntest.NewDNS(t)
+	names.Set("hook.test", "127.0.0.1")
+	s := cisterntest.Start(t, cisterntest.With(func(o *node.Options) { o.Origin.Resolver = names.Resolver() }))
+	user := s.As(s.NewUser())
+	b, err := user.Bucket("bucket", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	must[*service.PutBucketOutput](t)(b.Put())
+	var e *qserrors.QingStorError
+	if _, err := b.PutNotification(notifyAll(h.URL)); !errors.As(err, &e) || e.StatusCode != 400 || !strings.Contains(e.Message, "private address") {
+		t.Errorf("PUT of a private address = %v, want 400", err)
+	}
+	if _, err := s.Bucket("bucket").PutNotification(notifyAll(s.URL)); !errors.As(err, &e) || e.StatusCode != 400 || !strings.Contains(e.Message, "is this server") {
+		t.Errorf("PUT of the server's own address = %v, want 400", err)
+	}
+	// The name is judged when it is dialled.
+	port := h.URL[strings.LastIndexByte(h.URL, ':'):]
+	must[*service.PutBucketNotificationOutput](t)(b.PutNotification(notifyAll("http://hook.test" + port)))
+	must[*service.PutObjectOutput](t)(b.PutObject("a", &service.PutObjectInput{Body: strings.NewReader("x")}))
+	failed := func() int64 { return metric(t, s, "cistern_notifications_failed_total") }
+	until(t, "the attempt failed", func() bool { return failed() > 0 })
+	if names.Asked("hook.test") == 0 {
+		t.Error("the name was not even looked up: the test shows nothing")
+	}
+	must[*service.DeleteBucketNotificationOutput](t)(b.DeleteNotification())
+
+	op, before := s.Bucket("ops-bucket"), failed()
+	must[*service.PutBucketOutput](t)(op.Put())
+	must[*service.PutBucketNotificationOutput](t)(op.PutNotification(notifyAll(moved.URL)))
+	must[*service.PutObjectOutput](t)(op.PutObject("a", &service.PutObjectInput{Body: strings.NewReader("x")}))
+	until(t, "the redirect counts as a failure", func() bool { return failed() > before })
+	if got := h.told(); len(got) != 0 {
+		t.Errorf("the hook was told %q", got)
+	}
 }

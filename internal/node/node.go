@@ -19,6 +19,7 @@ import (
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/keys"
 	"github.com/cisternhq/cistern/internal/lifecycle"
+	"github.com/cisternhq/cistern/internal/notify"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
 	"github.com/cisternhq/cistern/internal/qsapi"
@@ -59,8 +60,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Version is shown in the metrics.
 	Version string
-	// Lifecycle is the settings of what the server does by itself. What ties them to the rest is set by New.
+	// Lifecycle and Notify are the settings of what the server does by itself. What ties them to the rest is set by New.
 	Lifecycle lifecycle.Options
+	Notify    notify.Options
+	// EventQueue bounds the events that wait for one consumer of a bucket; 0 means 10,000.
+	EventQueue int64
 }
 
 // Node is a running server. Make one with [New]; it is safe for concurrent use.
@@ -77,6 +81,7 @@ type Node struct {
 	places  *places
 	// What the server does by itself.
 	lifecycle *lifecycle.Runner
+	notifier  *notify.Notifier
 
 	// operations are the counters of the API's operations, looked up once.
 	operations map[string]*telemetry.Operation
@@ -110,7 +115,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{
-		o: o, log: o.Logger, store: store.New(o.Engine), metrics: telemetry.New(o.Version),
+		o: o, log: o.Logger, store: store.New(o.Engine, notify.Consumer(o.EventQueue)), metrics: telemetry.New(o.Version),
 		operations: map[string]*telemetry.Operation{}, quiet: make(chan struct{}),
 	}
 	if err := n.store.Recover(ctx); err != nil {
@@ -134,6 +139,8 @@ func New(ctx context.Context, o Options) (*Node, error) {
 
 	o.Lifecycle.Store, o.Lifecycle.Deleted, o.Lifecycle.Logger = n.store, n.core.Forget, o.Logger
 	n.lifecycle = lifecycle.New(o.Lifecycle)
+	o.Notify.Store, o.Notify.Post, o.Notify.Logger = n.store, n.post, o.Logger
+	n.notifier = notify.New(o.Notify)
 	n.metrics.Watch(n.snapshot)
 
 	for _, op := range service.Operations() {
@@ -158,6 +165,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		n.srv.ConnState = n.places.changed
 	}
 	n.lifecycle.Start()
+	n.notifier.Start()
 	return n, nil
 }
 
@@ -248,6 +256,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	// Requests wait for fills, so both have the same time. What the server does by itself goes on at the next start.
 	var wg sync.WaitGroup
 	wg.Go(n.lifecycle.Close)
+	wg.Go(n.notifier.Close)
 	var fills error
 	wg.Go(func() { fills = n.filler.Close(ctx) })
 	requests := n.srv.Shutdown(ctx)
@@ -264,6 +273,16 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// post sends a notification, by the way that leads to sources.
+func (n *Node) post(ctx context.Context, r notify.Rule, body []byte) (int, error) {
+	t, err := origin.ParseTarget(r.URL)
+	if err != nil {
+		return 0, err
+	}
+	t.Source.Private = r.Private
+	return n.client.Post(ctx, t, "application/json", body)
 }
 
 // enter counts a request in, unless the server is about to end.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/qsapi"
@@ -73,11 +74,15 @@ func (n *Node) snapshot() telemetry.Snapshot {
 	for i, b := range s.Breakers {
 		breakers[i] = telemetry.Breaker(b)
 	}
-	aged := n.lifecycle.Stats()
+	aged, told := n.lifecycle.Stats(), n.notifier.Stats()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	untold, _ := n.notifier.Pending(ctx) // a store that cannot be read shows elsewhere
 	return telemetry.Snapshot{
 		LifecycleRuns: aged.Runs, Expired: aged.Expired, Transitioned: aged.Transitioned, Aborted: aged.Aborted, LifecycleFailed: aged.Failed,
 		LastLifecycle: aged.LastRun,
-		Breakers:      breakers, NotClosed: int64(s.NotClosed),
+		Delivered:     told.Delivered, DeliveryFailed: told.Failed, DeliveryExpired: told.Expired, EventsLost: told.Lost, Untold: untold,
+		Breakers: breakers, NotClosed: int64(s.NotClosed),
 		Started: s.Started, Completed: s.Completed, Absent: s.Absent, Failed: s.Failed, Coalesced: s.Coalesced,
 		Mismatched: s.Mismatched, Unstored: s.Unstored, Throttled: s.Throttled,
 		OriginBytes: s.OriginBytes, OriginRequests: s.OriginRequests,

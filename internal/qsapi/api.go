@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cisternhq/cistern/internal/cistern"
+	"github.com/cisternhq/cistern/internal/store"
 )
 
 // Keys knows the access keys.
@@ -243,6 +244,10 @@ func (a *API) operate(w *answer, r *request) error {
 	}
 	if err := checkHeaders(w, r.Request); err != nil {
 		return err
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		// Whoever is told of the change is told who made it.
+		r.Request = r.Request.WithContext(store.WithCause(r.Context(), store.Cause{Principal: r.caller.Owner, RequestID: r.id}))
 	}
 	return e.handle(a, w, r)
 }

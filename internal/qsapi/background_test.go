@@ -45,6 +45,29 @@ var settingTests = []settingTest{
 			`{"rules":[]}`: "rules",
 		},
 	},
+	{
+		name: "notification",
+		good: []string{
+			`{"notifications":[{"id":"n","event_types":["create_object","delete_object"],"cloudfunc":"notifier","notify_url":"http://user_notify_url"}]}`,
+			`{"notifications":[{"id":"n","event_types":["create_object"],"object_filters":["*.jpg","a?"],"cloudfunc":"tupu-porn","notify_url":"https://example.org/x?y=z"}]}`,
+			`{"notifications":[{"id":"n","event_types":["abort_multipart"],"object_filters":"*","cloudfunc":"notifier","notify_url":"example.org"}]}`,
+		},
+		bad: map[string]string{
+			`{}`:                       "there are 0",
+			`{"notifications":[]}`:     "there are 0",
+			`{"notifications":[null]}`: "notifications[0]",
+			`{"notifications":[{"event_types":["create_object"],"cloudfunc":"notifier","notify_url":"http://a.example"}]}`:                                             "notifications[0].id is missing",
+			`{"notifications":[{"id":"n","cloudfunc":"notifier","notify_url":"http://a.example"}]}`:                                                                    "notifications[0].event_types is missing",
+			`{"notifications":[{"id":"n","event_types":["created"],"cloudfunc":"notifier","notify_url":"http://a.example"}]}`:                                          `notifications[0].event_types[0] is "created"`,
+			`{"notifications":[{"id":"n","event_types":["create_object"],"notify_url":"http://a.example"}]}`:                                                           "notifications[0].cloudfunc",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier"}]}`:                                                                    "notifications[0].notify_url is missing",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier","notify_url":"ftp://a.example"}]}`:                                     `notifications[0].notify_url: the scheme "ftp"`,
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier","notify_url":"http://169.254.169.254/latest"}]}`:                       "notifications[0].notify_url: the host",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier","notify_url":"http://127.0.0.1/"}]}`:                                   "private address",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier","notify_url":"http://a.example","cloudfunc_args":{"action":"info"}}]}`: "cloudfunc_args",
+			`{"notifications":[{"id":"n","event_types":"create","cloudfunc":"notifier","notify_url":"http://a.example"}]}`:                                             "event_types",
+		},
+	},
 }
 
 func TestSettings(t *testing.T) {

@@ -1,11 +1,15 @@
 package qsapi_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"image"
 	"image/png"
+	"io"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -36,8 +40,8 @@ type row struct {
 	action string
 	// ask returns the request. It may prepare what the request needs in the cell's bucket.
 	ask func(m *matrix) message
-	// undo says that the request changed something of the bucket that the next one needs.
-	undo bool
+	// undo names what the request changes of the bucket that the next one needs, as fill does.
+	undo string
 }
 
 // matrix is a server with a bucket of ALICE's, under the access control list and the policy that are being tried.
@@ -47,6 +51,29 @@ type matrix struct {
 	acl, policy string
 	png         string
 	n           int
+	// Thousands of requests share a connection.
+	conn net.Conn
+	from *bufio.Reader
+}
+
+func (m *matrix) send(r message) reply {
+	m.t.Helper()
+	text := r.head(m.addr)
+	if r.body != "" || r.method == "PUT" || r.method == "POST" {
+		text += "Content-Length: " + itoa(len(r.body)) + "\r\n"
+	}
+	if _, err := io.WriteString(m.conn, text+"\r\n"+r.body); err != nil {
+		m.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(m.from, &http.Request{Method: r.method})
+	if err != nil {
+		m.t.Fatalf("%s %s: %v", r.method, r.path, err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.Close {
+		m.t.Fatalf("%s %s: the connection ends behind %q, %v", r.method, r.path, body, err)
+	}
+	return reply{Response: resp, body: string(body)}
 }
 
 // of makes a request on the bucket, or on what is in it.
@@ -67,10 +94,10 @@ var rows = map[string]row{
 		return message{method: "PUT", path: "/new-" + itoa(m.next())}
 	}},
 	"HEAD Bucket":               {needs: readNamed, action: "head_bucket", ask: of("HEAD", "", "")},
-	"DELETE Bucket":             {needs: owners, undo: true, ask: (*matrix).emptied},
+	"DELETE Bucket":             {needs: owners, ask: (*matrix).emptied},
 	"GET Bucket (List Objects)": {needs: readNamed, action: "list_objects", ask: of("GET", "?prefix=d", "")},
 	"GET Bucket Statistics":     {needs: byPolicy, action: "get_bucket_stats", ask: of("GET", "?stats", "")},
-	"Delete Multiple Objects": {needs: writeSigned, action: "delete_object", undo: true, ask: func(m *matrix) message {
+	"Delete Multiple Objects": {needs: writeSigned, action: "delete_object", undo: "k", ask: func(m *matrix) message {
 		r := of("POST", "?delete", `{"objects":[{"key":"k"}]}`)(m)
 		r.header = append(r.header, "Content-MD5: "+md5Of(r.body)) // hex will do
 		return r
@@ -78,31 +105,31 @@ var rows = map[string]row{
 	"List Multipart Uploads": {needs: readNamed, action: "list_objects", ask: of("GET", "?uploads", "")},
 
 	"GET Bucket ACL":                {needs: owners, ask: of("GET", "?acl", "")},
-	"PUT Bucket ACL":                {needs: owners, undo: true, ask: of("PUT", "?acl", `{"acl":[]}`)},
+	"PUT Bucket ACL":                {needs: owners, undo: "acl", ask: of("PUT", "?acl", `{"acl":[]}`)},
 	"GET Bucket CORS":               {needs: owners, ask: of("GET", "?cors", "")},
 	"PUT Bucket CORS":               {needs: owners, ask: of("PUT", "?cors", corsDoc)},
-	"DELETE Bucket CORS":            {needs: owners, undo: true, ask: of("DELETE", "?cors", "")},
+	"DELETE Bucket CORS":            {needs: owners, undo: "cors", ask: of("DELETE", "?cors", "")},
 	"GET Bucket Policy":             {needs: owners, ask: of("GET", "?policy", "")},
-	"PUT Bucket Policy":             {needs: owners, undo: true, ask: of("PUT", "?policy", `{"statement":[]}`)},
-	"DELETE Bucket Policy":          {needs: owners, undo: true, ask: of("DELETE", "?policy", "")},
+	"PUT Bucket Policy":             {needs: owners, undo: "policy", ask: of("PUT", "?policy", `{"statement":[]}`)},
+	"DELETE Bucket Policy":          {needs: owners, undo: "policy", ask: of("DELETE", "?policy", "")},
 	"GET Bucket Lifecycle":          {needs: owners, ask: of("GET", "?lifecycle", "")},
 	"PUT Bucket Lifecycle":          {needs: owners, ask: of("PUT", "?lifecycle", lifecycleDoc)},
-	"DELETE Bucket Lifecycle":       {needs: owners, undo: true, ask: of("DELETE", "?lifecycle", "")},
+	"DELETE Bucket Lifecycle":       {needs: owners, undo: "lifecycle", ask: of("DELETE", "?lifecycle", "")},
 	"GET Bucket Notification":       {needs: owners, ask: of("GET", "?notification", "")},
 	"PUT Bucket Notification":       {needs: owners, ask: of("PUT", "?notification", notificationDoc)},
-	"DELETE Bucket Notification":    {needs: owners, undo: true, ask: of("DELETE", "?notification", "")},
+	"DELETE Bucket Notification":    {needs: owners, undo: "notification", ask: of("DELETE", "?notification", "")},
 	"GET Bucket Logging":            {needs: owners, ask: of("GET", "?logging", "")},
 	"PUT Bucket Logging":            {needs: owners, ask: of("PUT", "?logging", loggingDoc)},
-	"DELETE Bucket Logging":         {needs: owners, undo: true, ask: of("DELETE", "?logging", "")},
+	"DELETE Bucket Logging":         {needs: owners, undo: "logging", ask: of("DELETE", "?logging", "")},
 	"GET Bucket Replication":        {needs: owners, ask: of("GET", "?replication", "")},
 	"PUT Bucket Replication":        {needs: owners, ask: of("PUT", "?replication", replicationDoc)},
-	"DELETE Bucket Replication":     {needs: owners, undo: true, ask: of("DELETE", "?replication", "")},
+	"DELETE Bucket Replication":     {needs: owners, undo: "replication", ask: of("DELETE", "?replication", "")},
 	"GET Bucket Versioning":         {needs: owners, ask: of("GET", "?versioning", "")},
 	"PUT Bucket Versioning":         {needs: owners, ask: of("PUT", "?versioning", `{"status":"SUSPENDED"}`)},
 	"List Object Versions":          {needs: readNamed, action: "list_objects", ask: of("GET", "?versions", "")},
 	"GET Bucket External Mirror":    {needs: owners, ask: of("GET", "?mirror", "")},
 	"PUT Bucket External Mirror":    {needs: owners, ask: of("PUT", "?mirror", mirrorDoc)},
-	"DELETE Bucket External Mirror": {needs: owners, undo: true, ask: of("DELETE", "?mirror", "")},
+	"DELETE Bucket External Mirror": {needs: owners, undo: "mirror", ask: of("DELETE", "?mirror", "")},
 	"GET Bucket CNAME":              {needs: owners, ask: of("GET", "?cname", "")},
 	"PUT Bucket CNAME":              {needs: owners, ask: of("PUT", "?cname", `{"domain":"BUCKET.example.com"}`)},
 	"DELETE Bucket CNAME":           {needs: owners, ask: of("DELETE", "?cname", `{"domain":"BUCKET.example.com"}`)},
@@ -110,7 +137,7 @@ var rows = map[string]row{
 	"PUT Object":     {needs: write, action: "create_object", ask: of("PUT", "/k", "abc")},
 	"GET Object":     {needs: read, action: "get_object", ask: of("GET", "/k", "")},
 	"HEAD Object":    {needs: read, action: "head_object", ask: of("HEAD", "/k", "")},
-	"DELETE Object":  {needs: writeNamed, action: "delete_object", undo: true, ask: of("DELETE", "/k", "")},
+	"DELETE Object":  {needs: writeNamed, action: "delete_object", undo: "k", ask: of("DELETE", "/k", "")},
 	"Image Process":  {needs: read, action: "get_object", ask: of("GET", "/p.png?image&action=info", "")},
 	"OPTIONS Object": {needs: public, ask: preflight},
 	"Append Object": {needs: write, action: "create_object", ask: func(m *matrix) message {
@@ -161,33 +188,32 @@ func (m *matrix) must(r message, status int) reply {
 	return got
 }
 
-// fill puts into the bucket what requests need, and sets what is being tried.
-func (m *matrix) fill() {
+// contents are what requests need in the bucket: objects and settings.
+var contents = []string{"k", "p.png", "acl", "cors", "lifecycle", "mirror", "notification", "logging", "replication", "policy"}
+
+// fill puts one of the contents into the bucket, as it is under what is being tried.
+func (m *matrix) fill(name string) {
 	m.t.Helper()
-	m.must(of("PUT", "/k", "abc")(m), 201)
-	m.must(of("PUT", "/p.png", m.png)(m), 201)
-	for _, doc := range []struct{ name, body string }{
-		{"acl", m.acl}, {"cors", corsDoc}, {"lifecycle", lifecycleDoc}, {"mirror", mirrorDoc}, {"notification", notificationDoc}, {"logging", loggingDoc},
-		{"replication", replicationDoc},
-	} {
-		r := of("PUT", "?"+doc.name, doc.body)(m)
-		r.as = "OPERATOR"
-		if got := m.send(r); got.StatusCode != 200 && got.StatusCode != 501 {
-			m.t.Fatalf("PUT ?%s = %d %s", doc.name, got.StatusCode, got.body)
-		}
+	r := of("PUT", "?"+name, map[string]string{
+		"k": "abc", "p.png": m.png, "acl": m.acl, "policy": m.policy, "cors": corsDoc, "lifecycle": lifecycleDoc, "mirror": mirrorDoc,
+		"notification": notificationDoc, "logging": loggingDoc, "replication": replicationDoc,
+	}[name])(m)
+	if name == "k" || name == "p.png" {
+		r.path = "/" + m.bucket + "/" + name
 	}
-	if m.policy == "" {
+	if name == "policy" && m.policy == "" {
 		// GET ?policy has to find one. This one is about nobody.
-		m.must(of("PUT", "?policy", `{"statement":[{"id":"none","user":["nobody"],"action":["head_bucket"],"effect":"deny"}]}`)(m), 200)
-		return
+		r = of("PUT", "?policy", `{"statement":[{"id":"none","user":["nobody"],"action":["head_bucket"],"effect":"deny"}]}`)(m)
 	}
-	m.must(of("PUT", "?policy", m.policy)(m), 200)
+	r.as = "OPERATOR"
+	if got := m.send(r); got.StatusCode > 201 && got.StatusCode != 501 {
+		m.t.Fatalf("PUT %s = %d %s", r.path, got.StatusCode, got.body)
+	}
 }
 
 // emptied asks for the end of a bucket that is like the one that is tried, and empty.
 func (m *matrix) emptied() message {
-	other := *m.site
-	e := &matrix{site: &other, bucket: "empty-" + itoa(m.next()), acl: m.acl, policy: m.policy}
+	e := &matrix{site: m.site, conn: m.conn, from: m.from, bucket: "empty-" + itoa(m.next()), acl: m.acl, policy: m.policy}
 	r := of("PUT", "", "")(e)
 	r.as = "ALICE"
 	if got := e.send(r); got.StatusCode != 201 {
@@ -280,6 +306,12 @@ func TestAccessMatrix(t *testing.T) {
 		lists, parties = lists[:4], parties[:3]
 	}
 	m := &matrix{site: start(t, func(o *options) { o.OnRequest, o.Logger = nil, nil })}
+	conn, err := net.Dial("tcp", m.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m.conn, m.from = conn, bufio.NewReader(conn)
 	var pixel bytes.Buffer
 	if err := png.Encode(&pixel, image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
 		t.Fatal(err)
@@ -291,7 +323,9 @@ func TestAccessMatrix(t *testing.T) {
 		for _, p := range parties {
 			m.bucket, m.acl, m.policy = "matrix-"+itoa(m.next()), l.doc(), p.doc()
 			m.want(message{as: "ALICE", method: "PUT", path: "/" + m.bucket}, 201, "")
-			m.fill()
+			for _, name := range contents {
+				m.fill(name)
+			}
 			for _, op := range service.Operations() {
 				r, ok := rows[op.APIName]
 				if !ok || unserved[op.APIName] {
@@ -313,8 +347,8 @@ func TestAccessMatrix(t *testing.T) {
 					if got.StatusCode != status || code != "" && ask.method != "HEAD" && codeOf(got) != code {
 						t.Errorf("%s as %q, access list %+v, policy %+v: %s %s = %d %s, want %d %s", op.APIName, as, l, p, ask.method, ask.path, got.StatusCode, got.body, status, code)
 					}
-					if r.undo && got.StatusCode < 300 {
-						m.fill()
+					if r.undo != "" && got.StatusCode < 300 {
+						m.fill(r.undo)
 					}
 				}
 			}

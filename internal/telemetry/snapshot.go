@@ -23,6 +23,10 @@ type Snapshot struct {
 	// what failed. LastLifecycle is the end of the last run; zero while there was none.
 	LifecycleRuns, Expired, Transitioned, Aborted, LifecycleFailed int64
 	LastLifecycle                                                  time.Time
+
+	// Of notifications: the events that were delivered, attempts that failed, events that were given up and that found their queue full, and
+	// those that wait now.
+	Delivered, DeliveryFailed, DeliveryExpired, EventsLost, Untold int64
 }
 
 // Breaker is a source that is left alone (open), or whose next answer decides (half-open).
@@ -58,6 +62,11 @@ func (m *Metrics) Watch(read func() Snapshot) {
 		{desc("cistern_lifecycle_transitioned_total", "Objects moved to another storage class by lifecycle rules."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Transitioned }},
 		{desc("cistern_lifecycle_aborted_uploads_total", "Multipart uploads given up by lifecycle rules."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Aborted }},
 		{desc("cistern_lifecycle_failures_total", "What lifecycle rules could not do; the next run tries again."), prometheus.CounterValue, func(s Snapshot) int64 { return s.LifecycleFailed }},
+		{desc("cistern_notifications_delivered_total", "Events that a notification's address took."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Delivered }},
+		{desc("cistern_notifications_failed_total", "Attempts to deliver an event that failed."), prometheus.CounterValue, func(s Snapshot) int64 { return s.DeliveryFailed }},
+		{desc("cistern_notifications_expired_total", "Events given up because nobody took them in time."), prometheus.CounterValue, func(s Snapshot) int64 { return s.DeliveryExpired }},
+		{desc("cistern_notifications_lost_total", "Events for which a notification's queue had no room."), prometheus.CounterValue, func(s Snapshot) int64 { return s.EventsLost }},
+		{desc("cistern_notifications_pending", "Events that wait to be delivered now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Untold }},
 	}})
 }
 
