@@ -49,14 +49,22 @@ func asTarget(err error) error {
 	return &object.Explained{Kind: explained.Kind, Text: strings.TrimPrefix(explained.Text, "source_site: "), Cause: explained.Cause}
 }
 
+// url is the address as it is asked for.
+func (t Target) url() (*url.URL, error) {
+	path, err := url.PathUnescape(t.Source.Path)
+	if err != nil {
+		return nil, object.Explain(object.ErrSourceBad, "the address cannot be asked for")
+	}
+	return &url.URL{Scheme: t.Source.Scheme, Host: authority(t.Source), Path: path, RawPath: t.Source.Path, RawQuery: t.Query}, nil
+}
+
 // Post sends body, at most a few KiB, to t and returns the status of the answer, of which nothing else is kept. The guard judges the address as that of a
 // source; redirects are answers like others, so nothing leads elsewhere. ctx bounds it all. It fails with object.ErrSourceDown or object.ErrSourceBad.
 func (c *Client) Post(ctx context.Context, t Target, contentType string, body []byte) (status int, err error) {
-	path, err := url.PathUnescape(t.Source.Path)
+	u, err := t.url()
 	if err != nil {
-		return 0, object.Explain(object.ErrSourceBad, "the address cannot be asked for")
+		return 0, err
 	}
-	u := &url.URL{Scheme: t.Source.Scheme, Host: authority(t.Source), Path: path, RawPath: t.Source.Path, RawQuery: t.Query}
 	out, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return 0, object.Explain(object.ErrSourceBad, "the address cannot be asked for")
