@@ -75,7 +75,7 @@ func Rules() Table {
 			// The dialect decodes the SDK's own structs, so that an operation is defined once.
 			"internal/qsapi": {
 				Imports: []string{"internal/cistern", "internal/sign", "internal/wire", "internal/object", "internal/seal", "internal/store",
-					"service", "request/data", "request/errors", "internal/lifecycle", "internal/notify"},
+					"service", "request/data", "request/errors", "internal/lifecycle", "internal/notify", "internal/image"},
 				Tests: []string{"internal/fill", "internal/origin", "internal/keys"}, // the server below the dialect
 			},
 
