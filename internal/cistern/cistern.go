@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	"github.com/cisternhq/cistern/internal/fill"
+	"github.com/cisternhq/cistern/internal/image"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
 	"github.com/cisternhq/cistern/internal/policy"
@@ -25,6 +26,8 @@ type Options struct {
 	// OwnersBind lets the owners of buckets bind domains. Otherwise only the operator does: nothing proves whose a domain is, and one that the server
 	// is reached under, but does not know for its own, would lead all its users to the bucket that has it.
 	OwnersBind bool
+	// Images bounds what is done with pictures.
+	Images image.Options
 }
 
 // Server does what dialects ask for. It is safe for concurrent use. It owns none of its parts.
@@ -32,6 +35,8 @@ type Server struct {
 	store  *store.Store
 	filler *fill.Filler
 	origin *origin.Client
+
+	images *image.Processor
 
 	domains    []string
 	ownersBind bool
@@ -44,7 +49,7 @@ type Server struct {
 
 // New returns a server of the parts in o.
 func New(o Options) *Server {
-	s := &Server{store: o.Store, filler: o.Filler, origin: o.Origin, ownersBind: o.OwnersBind}
+	s := &Server{store: o.Store, filler: o.Filler, origin: o.Origin, ownersBind: o.OwnersBind, images: image.New(o.Images)}
 	for _, d := range o.Domains {
 		s.domains = append(s.domains, hostName(d))
 	}

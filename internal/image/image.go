@@ -25,6 +25,9 @@ type Options struct {
 	MaxFrames int
 	// Workers is how many pictures are worked on at once; 0 means as many as the machine has processors.
 	Workers int
+	// Gathering is how many actions may have pictures on their way from the network at once, each up to MaxBytes for the picture and as
+	// much for all that are drawn on it; 0 means 16.
+	Gathering int
 	// Memory is about how much memory the pictures that are worked on may need together, in bytes; 0 means 1 GiB. One that needs
 	// more by itself is refused.
 	Memory int64
@@ -38,6 +41,7 @@ type Options struct {
 type Processor struct {
 	o       Options
 	workers gate
+	gather  gate
 	memory  gate
 	fonts   fonts
 }
@@ -56,6 +60,9 @@ func New(o Options) *Processor {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
+	if o.Gathering <= 0 {
+		o.Gathering = 16
+	}
 	if o.Memory <= 0 {
 		o.Memory = 1 << 30
 	}
@@ -65,11 +72,20 @@ func New(o Options) *Processor {
 	if o.Wait <= 0 {
 		o.Wait = 30 * time.Second
 	}
-	return &Processor{o: o, workers: gate{free: int64(o.Workers)}, memory: gate{free: o.Memory}}
+	return &Processor{o: o, workers: gate{free: int64(o.Workers)}, gather: gate{free: int64(o.Gathering)}, memory: gate{free: o.Memory}}
 }
 
 // MaxBytes is the largest file of a picture, in bytes.
 func (p *Processor) MaxBytes() int64 { return p.o.MaxBytes }
+
+// Gather waits for leave to bring pictures from the network, which is to be had before and beside a place to work on them: who waits for
+// others' servers must not keep those from working who do not. The caller calls leave once the pictures are done with. It fails as Begin does.
+func (p *Processor) Gather(ctx context.Context) (leave func(), err error) {
+	if err := p.enter(ctx, &p.gather, 1); err != nil {
+		return nil, err
+	}
+	return func() { p.gather.leave(1) }, nil
+}
 
 // Begin waits for a place among the pictures that are worked on. The caller ends the work. It fails with [object.ErrBusy] when none is
 // free in time.

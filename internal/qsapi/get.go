@@ -70,7 +70,7 @@ func (a *API) read(w *answer, r *request, over *service.GetObjectInput,
 	defer o.Close() // nothing was written
 
 	h := w.Header()
-	a.cacheHeaders(w, o)
+	cacheHeaders(w, o.Status)
 	switch err := o.Err(); {
 	case errors.Is(err, object.ErrNotModified):
 		validators(h, &o.Meta)
@@ -283,33 +283,33 @@ func storageClass(m *object.Meta) string {
 }
 
 // cacheHeaders says what the server did for the answer (RFC 9211, Server Timing).
-func (a *API) cacheHeaders(w *answer, o *cistern.Object) {
-	w.cacheStatus = o.Status.CacheStatus()
+func cacheHeaders(w *answer, s cistern.Status) {
+	w.cacheStatus = s.CacheStatus()
 	w.Header()["Cache-Status"] = []string{w.cacheStatus}
-	if o.Status.Hit {
+	if s.Hit {
 		w.cache = Hit
 		return
 	}
 	w.cache = Miss
-	if ms := float64(o.Status.FirstByte) / float64(time.Millisecond); ms > 0 {
+	if ms := float64(s.FirstByte) / float64(time.Millisecond); ms > 0 {
 		w.Header()["Server-Timing"] = []string{"origin;dur=" + strconv.FormatFloat(ms, 'f', 1, 64)}
 	}
 }
 
 // overrides reads the response-* parameters. They are for signed requests only, so that nobody makes others' links say
-// what their owners did not.
-func (r *request) overrides(in *service.GetObjectInput) error {
-	any := false
+// what their owners did not. in is the operation's input, which is filled.
+func (r *request) overrides(in any) error {
+	found := false
 	for _, p := range r.params {
 		if !strings.HasPrefix(p.name, "response-") {
 			continue
 		}
-		any = true
+		found = true
 		if len(p.value) > maxOverride || strings.ContainsFunc(p.value, func(c rune) bool { return c < 0x20 && c != '\t' || c == 0x7f }) {
 			return fail(http.StatusBadRequest, "invalid_argument", "The query parameter %s is too long, or holds a control character.", p.name)
 		}
 	}
-	if any && !r.signed {
+	if found && !r.signed {
 		return fail(http.StatusForbidden, "permission_denied", "Only signed requests may have response-* parameters.")
 	}
 	return r.decode(in)

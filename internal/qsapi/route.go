@@ -50,6 +50,7 @@ var operations = map[string]operation{
 	"DELETE Bucket External Mirror": {(*API).deleteMirror, nil},
 	"PUT Object":                    {(*API).putObject, service.PutObjectInput{}},
 	"GET Object":                    {(*API).getObject, service.GetObjectInput{}},
+	"Image Process":                 {(*API).processImage, service.ImageProcessInput{}},
 	"HEAD Object":                   {(*API).headObject, service.HeadObjectInput{}},
 	"DELETE Object":                 {(*API).deleteObject, nil},
 	"Append Object":                 {(*API).appendObject, service.AppendObjectInput{}},

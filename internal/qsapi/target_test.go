@@ -128,7 +128,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/b/k", "upload_id=u", "List Multipart"},
 		{"POST", "/b/k", "uploads", "Initiate Multipart Upload"},
 		{"POST", "/b/k", "append&position=3", "Append Object"},
-		{"GET", "/b/k", "image&action=info", "not_implemented"},
+		{"GET", "/b/k", "image&action=info", "Image Process"},
 		{"OPTIONS", "/b/k", "", "OPTIONS Object"},
 		{"OPTIONS", "/b", "uploads", "OPTIONS Object"},
 		{"OPTIONS", "/b/k", "part_number=1&upload_id=u&more", "OPTIONS Object"},

@@ -63,7 +63,7 @@ func (a *API) errorPage(w *answer, r *request, status int, err error) error {
 	}
 	w.reset(r.id)
 	h := w.Header()
-	a.cacheHeaders(w, o)
+	cacheHeaders(w, o.Status)
 	// What says how long the page is good for, and which version it is, is left out: it would be kept for the path that failed.
 	h["Content-Type"] = []string{contentType(&o.Meta)}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
