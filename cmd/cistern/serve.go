@@ -24,6 +24,7 @@ import (
 	"github.com/cisternhq/cistern/internal/notify"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
+	"github.com/cisternhq/cistern/internal/replicate"
 	"github.com/cisternhq/cistern/internal/store/diskstore"
 	"github.com/cisternhq/cistern/internal/telemetry"
 )
@@ -55,6 +56,7 @@ type settings struct {
 	fill                 fill.Options
 	lifecycle            lifecycle.Options
 	notify               notify.Options
+	replicate            replicate.Options
 	eventQueue           int64
 	onlyAllowed          bool
 	breaker, retries     int
@@ -121,6 +123,8 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&s.notify.Timeout, "notify-timeout", 5*time.Second, "limit for a notification's address to answer")
 	fs.DurationVar(&s.notify.MaxAge, "notify-max-age", 24*time.Hour, "how long an event is offered to an address that does not take it")
 	fs.IntVar(&s.notify.Workers, "notify-workers", 16, "notifications that are sent at a time")
+	fs.DurationVar(&s.replicate.MaxAge, "replication-max-age", 24*time.Hour, "how long it is tried to repeat a change in another bucket")
+	fs.IntVar(&s.replicate.Workers, "replication-workers", 4, "copies for one bucket at a time")
 	fs.Int64Var(&s.eventQueue, "event-queue", 10_000, "events that may wait for one notification, or one bucket's replication; what comes beyond is lost and counted")
 
 	fs.StringArrayVar(&s.allow, "allow-source", nil, "CIDR, address or host that every bucket may fill from, though it is not public (repeatable)")
@@ -208,12 +212,14 @@ func (s *settings) check() ([]mirror, error) {
 		}
 	}
 	for name, n := range map[string]int64{
-		"lifecycle-interval": int64(s.lifecycle.Interval),
-		"notify-timeout":     int64(s.notify.Timeout),
-		"notify-max-age":     int64(s.notify.MaxAge),
-		"notify-workers":     int64(s.notify.Workers),
-		"event-queue":        s.eventQueue,
-		"idle-timeout":       int64(s.idleTimeout), "stall-timeout": int64(s.stall),
+		"lifecycle-interval":  int64(s.lifecycle.Interval),
+		"notify-timeout":      int64(s.notify.Timeout),
+		"notify-max-age":      int64(s.notify.MaxAge),
+		"notify-workers":      int64(s.notify.Workers),
+		"replication-max-age": int64(s.replicate.MaxAge),
+		"replication-workers": int64(s.replicate.Workers),
+		"event-queue":         s.eventQueue,
+		"idle-timeout":        int64(s.idleTimeout), "stall-timeout": int64(s.stall),
 		"source-connect-timeout": int64(s.origin.ConnectTimeout), "source-tls-timeout": int64(s.origin.TLSTimeout),
 		"source-first-byte-timeout": int64(s.origin.FirstByteTimeout), "source-idle-timeout": int64(s.origin.IdleTimeout),
 		"source-idle-connections": int64(s.keepConns), "segment-size": s.fill.SegmentSize,
@@ -306,7 +312,7 @@ func (s *settings) run(ctx context.Context, out, logs io.Writer, getenv func(str
 		Engine: engine, Keys: ring, Origin: s.origin, Fill: s.fill, Zone: s.zone, Domains: s.domains,
 		OwnersBind: s.cname == "owner", WebsiteIndex: s.index, WebsiteError: s.errorPage, TrustedProxies: proxies,
 		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, Logger: log, Version: version,
-		Lifecycle: s.lifecycle, Notify: s.notify, EventQueue: s.eventQueue,
+		Lifecycle: s.lifecycle, Notify: s.notify, Replicate: s.replicate, EventQueue: s.eventQueue,
 	})
 	if err != nil {
 		return err

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/notify"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
+	"github.com/cisternhq/cistern/internal/replicate"
 	"github.com/cisternhq/cistern/internal/store"
 )
 
@@ -118,6 +120,70 @@ func (s *Server) SetNotification(ctx context.Context, c Caller, bucket string, r
 // RemoveNotification lets nobody be told any more, also not of what happened before.
 func (s *Server) RemoveNotification(ctx context.Context, c Caller, bucket string) error {
 	return s.removeBackground(ctx, c, bucket, notify.Setting)
+}
+
+// Replication returns the document that says where a bucket's changes are repeated, or [object.ErrNoSetting].
+func (s *Server) Replication(ctx context.Context, c Caller, bucket string) ([]byte, error) {
+	return s.document(ctx, c, bucket, replicate.Setting)
+}
+
+// SetReplication repeats a bucket's changes in another one from now on. doc is what says so. What counts is whether the bucket's owner may write there, now
+// and with each change.
+func (s *Server) SetReplication(ctx context.Context, c Caller, bucket string, rules []replicate.Rule, doc []byte) error {
+	b, err := s.open(ctx, c, bucket, "", own)
+	if err != nil {
+		return err
+	}
+	if err := replicate.Check(rules); err != nil {
+		return err
+	}
+	refuse := func(i int, format string, args ...any) error {
+		return object.Explain(object.ErrInvalidRequest, "rules[%d].destination.%s", i, fmt.Sprintf(format, args...))
+	}
+	name := rules[0].Bucket
+	if name == bucket {
+		return refuse(0, "bucket is the bucket itself")
+	}
+	to, err := s.store.Bucket(ctx, name)
+	if errors.Is(err, object.ErrNoSuchBucket) {
+		return refuse(0, "bucket %q does not exist", name)
+	}
+	if err != nil {
+		return err
+	}
+	for i, r := range rules {
+		if r.Zone != "" && r.Zone != to.Zone {
+			return refuse(i, "zone is %q, the bucket is in %q", r.Zone, to.Zone)
+		}
+		needs := []action{createObject}
+		if r.Deletes {
+			needs = append(needs, deleteObject)
+		}
+		for _, need := range needs {
+			err := s.may(ctx, Caller{Owner: b.Owner}, to, r.Prefix, need)
+			if errors.Is(err, object.ErrDenied) {
+				return refuse(i, "bucket %q does not let the owner of this one do %s", name, need)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return s.setBackground(ctx, b, replicate.Setting, rules, doc)
+}
+
+// RemoveReplication ends the repeating; what was copied stays.
+func (s *Server) RemoveReplication(ctx context.Context, c Caller, bucket string) error {
+	return s.removeBackground(ctx, c, bucket, replicate.Setting)
+}
+
+// MayReplicate returns the bucket to, if the owner of from may make, or with remove delete, the object under key there.
+func (s *Server) MayReplicate(ctx context.Context, from store.Bucket, to, key string, remove bool) (store.Bucket, error) {
+	need := createObject
+	if remove {
+		need = deleteObject
+	}
+	return s.open(ctx, Caller{Owner: from.Owner}, to, key, need)
 }
 
 // Forget lets go of what is remembered of a key, after a job changed what is stored under it.

@@ -23,6 +23,7 @@ import (
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/origin"
 	"github.com/cisternhq/cistern/internal/qsapi"
+	"github.com/cisternhq/cistern/internal/replicate"
 	"github.com/cisternhq/cistern/internal/store"
 	"github.com/cisternhq/cistern/internal/telemetry"
 	"github.com/cisternhq/cistern/service"
@@ -60,9 +61,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Version is shown in the metrics.
 	Version string
-	// Lifecycle and Notify are the settings of what the server does by itself. What ties them to the rest is set by New.
+	// Lifecycle, Notify and Replicate are the settings of what the server does by itself. What ties them to the rest is set by New.
 	Lifecycle lifecycle.Options
 	Notify    notify.Options
+	Replicate replicate.Options
 	// EventQueue bounds the events that wait for one consumer of a bucket; 0 means 10,000.
 	EventQueue int64
 }
@@ -80,8 +82,9 @@ type Node struct {
 	srv     *http.Server
 	places  *places
 	// What the server does by itself.
-	lifecycle *lifecycle.Runner
-	notifier  *notify.Notifier
+	lifecycle  *lifecycle.Runner
+	notifier   *notify.Notifier
+	replicator *replicate.Replicator
 
 	// operations are the counters of the API's operations, looked up once.
 	operations map[string]*telemetry.Operation
@@ -115,7 +118,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{
-		o: o, log: o.Logger, store: store.New(o.Engine, notify.Consumer(o.EventQueue)), metrics: telemetry.New(o.Version),
+		o: o, log: o.Logger, store: store.New(o.Engine, notify.Consumer(o.EventQueue), replicate.Consumer(o.EventQueue)), metrics: telemetry.New(o.Version),
 		operations: map[string]*telemetry.Operation{}, quiet: make(chan struct{}),
 	}
 	if err := n.store.Recover(ctx); err != nil {
@@ -141,6 +144,8 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.lifecycle = lifecycle.New(o.Lifecycle)
 	o.Notify.Store, o.Notify.Post, o.Notify.Logger = n.store, n.post, o.Logger
 	n.notifier = notify.New(o.Notify)
+	o.Replicate.Store, o.Replicate.May, o.Replicate.Changed, o.Replicate.Logger = n.store, n.core.MayReplicate, n.core.Forget, o.Logger
+	n.replicator = replicate.New(o.Replicate)
 	n.metrics.Watch(n.snapshot)
 
 	for _, op := range service.Operations() {
@@ -166,6 +171,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	n.lifecycle.Start()
 	n.notifier.Start()
+	n.replicator.Start()
 	return n, nil
 }
 
@@ -257,6 +263,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(n.lifecycle.Close)
 	wg.Go(n.notifier.Close)
+	wg.Go(n.replicator.Close)
 	var fills error
 	wg.Go(func() { fills = n.filler.Close(ctx) })
 	requests := n.srv.Shutdown(ctx)

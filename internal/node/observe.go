@@ -74,14 +74,17 @@ func (n *Node) snapshot() telemetry.Snapshot {
 	for i, b := range s.Breakers {
 		breakers[i] = telemetry.Breaker(b)
 	}
-	aged, told := n.lifecycle.Stats(), n.notifier.Stats()
+	aged, told, repeated := n.lifecycle.Stats(), n.notifier.Stats(), n.replicator.Stats()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	untold, _ := n.notifier.Pending(ctx) // a store that cannot be read shows elsewhere
+	unrepeated, _ := n.replicator.Pending(ctx)
 	return telemetry.Snapshot{
 		LifecycleRuns: aged.Runs, Expired: aged.Expired, Transitioned: aged.Transitioned, Aborted: aged.Aborted, LifecycleFailed: aged.Failed,
 		LastLifecycle: aged.LastRun,
 		Delivered:     told.Delivered, DeliveryFailed: told.Failed, DeliveryExpired: told.Expired, EventsLost: told.Lost, Untold: untold,
+		Replicated: repeated.Copied, ReplicaDeleted: repeated.Deleted, ReplicationFailed: repeated.Failed, ReplicationExpired: repeated.Expired,
+		ReplicationLost: repeated.Lost, Unrepeated: unrepeated,
 		Breakers: breakers, NotClosed: int64(s.NotClosed),
 		Started: s.Started, Completed: s.Completed, Absent: s.Absent, Failed: s.Failed, Coalesced: s.Coalesced,
 		Mismatched: s.Mismatched, Unstored: s.Unstored, Throttled: s.Throttled,

@@ -68,6 +68,30 @@ var settingTests = []settingTest{
 			`{"notifications":[{"id":"n","event_types":"create","cloudfunc":"notifier","notify_url":"http://a.example"}]}`:                                             "event_types",
 		},
 	},
+	{
+		name: "replication",
+		good: []string{
+			`{"rules":[{"id":"a","filters":{"prefix":"a/"},"destination":{"bucket":"target"}},` +
+				`{"id":"b","status":"disabled","filters":{"prefix":"b/"},"destination":{"bucket":"target","zone":"pek3a","storage_class":"STANDARD_IA"},"sync_marker":"enabled","delete_marker":"enabled"}]}`,
+			`{"rules":[{"id":"` + strings.Repeat("x", 255) + `","status":"enabled","filters":{"prefix":"` + strings.Repeat("x", 1024) + `"},"destination":{"bucket":"target"},"sync_marker":"disabled","delete_marker":"disabled"}]}`,
+		},
+		bad: map[string]string{
+			`{}`: "there are 0",
+			`{"rules":[{"filters":{"prefix":""},"destination":{"bucket":"target"}}]}`:                                                                                  "rules[0].id is missing",
+			`{"rules":[{"id":"a","destination":{"bucket":"target"}}]}`:                                                                                                 "rules[0].filters is missing",
+			`{"rules":[{"id":"a","filters":{"prefix":""}}]}`:                                                                                                           "rules[0].destination is missing",
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{}}]}`:                                                                                          "rules[0].destination.bucket is missing",
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{"bucket":"bucket"}}]}`:                                                                         "the bucket itself",
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{"bucket":"nowhere"}}]}`:                                                                        "does not exist",
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{"bucket":"foreign"}}]}`:                                                                        "create_object",
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{"bucket":"target","zone":"sh1a"}}]}`:                                                           `rules[0].destination.zone is "sh1a"`,
+			`{"rules":[{"id":"a","status":"on","filters":{"prefix":""},"destination":{"bucket":"target"}}]}`:                                                           `rules[0].status is "on"`,
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{"bucket":"target"},"sync_marker":"yes"}]}`:                                                     `rules[0].sync_marker is "yes"`,
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{"bucket":"target"},"delete_marker":""}]}`:                                                      `rules[0].delete_marker is ""`,
+			`{"rules":[{"id":"a","filters":{"prefix":""},"destination":{"bucket":"target"}},{"id":"b","filters":{"prefix":"b"},"destination":{"bucket":"target"}}]}`:   "must not overlap",
+			`{"rules":[{"id":"a","filters":{"prefix":"a"},"destination":{"bucket":"target"}},{"id":"b","filters":{"prefix":"b"},"destination":{"bucket":"foreign"}}]}`: "all rules have the same",
+		},
+	},
 }
 
 func TestSettings(t *testing.T) {

@@ -27,6 +27,10 @@ type Snapshot struct {
 	// Of notifications: the events that were delivered, attempts that failed, events that were given up and that found their queue full, and
 	// those that wait now.
 	Delivered, DeliveryFailed, DeliveryExpired, EventsLost, Untold int64
+
+	// Of replication between buckets: objects that were copied and deleted, attempts that failed, changes that were given up and that found their
+	// queue full, and those that wait now.
+	Replicated, ReplicaDeleted, ReplicationFailed, ReplicationExpired, ReplicationLost, Unrepeated int64
 }
 
 // Breaker is a source that is left alone (open), or whose next answer decides (half-open).
@@ -67,6 +71,12 @@ func (m *Metrics) Watch(read func() Snapshot) {
 		{desc("cistern_notifications_expired_total", "Events given up because nobody took them in time."), prometheus.CounterValue, func(s Snapshot) int64 { return s.DeliveryExpired }},
 		{desc("cistern_notifications_lost_total", "Events for which a notification's queue had no room."), prometheus.CounterValue, func(s Snapshot) int64 { return s.EventsLost }},
 		{desc("cistern_notifications_pending", "Events that wait to be delivered now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Untold }},
+		{desc("cistern_replication_copied_total", "Objects copied to another bucket."), prometheus.CounterValue, func(s Snapshot) int64 { return s.Replicated }},
+		{desc("cistern_replication_deleted_total", "Objects deleted in another bucket."), prometheus.CounterValue, func(s Snapshot) int64 { return s.ReplicaDeleted }},
+		{desc("cistern_replication_failed_total", "Attempts to repeat a change in another bucket that failed."), prometheus.CounterValue, func(s Snapshot) int64 { return s.ReplicationFailed }},
+		{desc("cistern_replication_expired_total", "Changes given up because they could not be repeated in time."), prometheus.CounterValue, func(s Snapshot) int64 { return s.ReplicationExpired }},
+		{desc("cistern_replication_lost_total", "Changes for which a bucket's queue had no room; the bucket is compared as a whole then."), prometheus.CounterValue, func(s Snapshot) int64 { return s.ReplicationLost }},
+		{desc("cistern_replication_pending", "Changes that wait to be repeated now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Unrepeated }},
 	}})
 }
 
