@@ -154,6 +154,7 @@ func (s *Server) Config(k keys.Key) *config.Config {
 	}
 	c.Endpoint = s.URL
 	c.DisableURICleaning = true
+	c.MaxRetries = 0 // tests count requests
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfgs = append(s.cfgs, c)
