@@ -70,6 +70,7 @@ func Rules() Table {
 			"request/builder":  {Imports: []string{"request", "request/data"}, Tests: []string{"config", "request/response"}},
 			"request/response": {Imports: []string{"request/data", "request/errors", "internal/wire"}},
 			"client/image":     {Imports: []string{"service"}, Tests: []string{"config"}},
+			"client/upload":    {Imports: []string{"service"}, Tests: []string{"config", "request/errors"}},
 			"interface":        {Imports: []string{"service"}},
 			"utils":            {Imports: []string{"request/errors", "internal/wire"}},
 
