@@ -103,6 +103,15 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// DeleteMarker is the [ErrNoSuchKey] of an object that was deleted in a bucket that keeps versions. Use errors.As to find it.
+type DeleteMarker struct {
+	VersionID string // of the marker
+}
+
+func (e *DeleteMarker) Error() string { return ErrNoSuchKey.Error() + ": it was deleted" }
+
+func (e *DeleteMarker) Unwrap() error { return ErrNoSuchKey }
+
 // Retry adds to an error how long the caller had best wait before it tries again; 0: nobody said how long.
 // Use errors.As to find it.
 type Retry struct {

@@ -90,6 +90,8 @@ type Meta struct {
 
 	// VersionID names this version of the object; "" for one that was written while its bucket kept no versions.
 	VersionID string `json:"version,omitempty"`
+	// DeleteMarker: this version is no object, it says that there is none.
+	DeleteMarker bool `json:"delete_marker,omitempty"`
 	// Appendable: the object grows by appends, and is nothing that a multipart upload or a PUT made.
 	Appendable bool `json:"appendable,omitempty"`
 	// Encryption says how the body is encrypted at rest; nil for one that is not.

@@ -62,7 +62,7 @@ func (r *Replicator) one(b store.Bucket, rule Rule, e store.Event) error {
 	if err := transfer(r.ctx, spool, o); err != nil {
 		return errors.Join(err, spool.Discard())
 	}
-	err = r.o.Store.PutIf(r.ctx, to, e.Key, m, spool, may)
+	_, err = r.o.Store.PutIf(r.ctx, to, e.Key, m, spool, may)
 	if errors.Is(err, errLater) {
 		return nil
 	}

@@ -44,8 +44,7 @@ func (s *Store) Append(ctx context.Context, b Bucket, key string, p Part, spool 
 
 func (s *Store) append(ctx context.Context, b Bucket, key string, p Part, spool Spool, fresh uint64,
 	judge func(was *object.Meta) (object.Meta, error)) (object.Meta, error) {
-	rec := objectKey(b.ID, key)
-	old, err := s.get(ctx, rec)
+	old, err := s.get(ctx, objectKey(b.ID, key))
 	if err != nil {
 		return object.Meta{}, err
 	}
@@ -66,11 +65,11 @@ func (s *Store) append(ctx context.Context, b Bucket, key string, p Part, spool 
 	if was != nil && (!was.Appendable || at.body != "") || m.Encryption != nil {
 		return object.Meta{}, object.ErrObjectState
 	}
-	change := Batch{}
+	batch := Batch{}
 	if p.Size > 0 && at.pieces == 0 {
 		at.pieces = fresh
 		lower, upper := span(spacePiece, fresh)
-		change.Require = append(change.Require, Condition{Key: lower, Until: upper})
+		batch.require(Condition{Key: lower, Until: upper})
 	}
 	m.Size, m.Appendable = size+p.Size, true
 	switch {
@@ -87,11 +86,12 @@ func (s *Store) append(ctx context.Context, b Bucket, key string, p Part, spool 
 	if m.Created.IsZero() {
 		m.Created = p.Created
 	}
-	change.Set = append(change.Set, Record{rec, encodeObject(m, at)})
 	if p.body != "" {
 		piece := Record{pieceKey(at.pieces, m.Size), encodePart(p)}
-		change.Set = append(change.Set, piece)
-		change.Keep = []Kept{{Spool: spool, Size: p.atRest(), Label: encodeLabel(piece.Key, piece.Value)}}
+		batch.set(piece.Key, piece.Value)
+		batch.Keep = []Kept{{Spool: spool, Size: p.atRest(), Label: encodeLabel(piece.Key, piece.Value)}}
 	}
-	return m, s.putOver(ctx, b, key, Created, old, at, m, change)
+	m.VersionID = ""
+	err = s.putOver(ctx, b, key, change{kind: Created, old: old, same: was != nil, next: &m, at: at}, batch)
+	return m, err
 }

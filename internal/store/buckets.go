@@ -101,6 +101,7 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 	intents, intentsEnd := span(spaceIntent, b.ID)
 	partials, partialsEnd := span(spacePartial, b.ID)
 	objects, objectsEnd := span(spaceObject, b.ID)
+	versions, versionsEnd := span(spaceVersion, b.ID)
 	outbox, outboxEnd := span(spaceOutbox, b.ID)
 	states, statesEnd := span(spaceState, b.ID)
 	journal, journalEnd := span(spaceJournal, b.ID)
@@ -109,15 +110,17 @@ func (s *Store) DeleteBucket(ctx context.Context, b Bucket) error {
 		if err != nil {
 			return err
 		}
-		some, err := s.keys(ctx, objects, objectsEnd, 1)
-		if err != nil {
-			return err
-		}
-		if len(some) > 0 {
-			return object.ErrBucketNotEmpty
+		for _, r := range [...][2][]byte{{objects, objectsEnd}, {versions, versionsEnd}} {
+			some, err := s.keys(ctx, r[0], r[1], 1)
+			if err != nil {
+				return err
+			}
+			if len(some) > 0 {
+				return object.ErrBucketNotEmpty
+			}
 		}
 		batch := &Batch{
-			Require: []Condition{unchanged(key, v), {Key: objects, Until: objectsEnd}},
+			Require: []Condition{unchanged(key, v), {Key: objects, Until: objectsEnd}, {Key: versions, Until: versionsEnd}},
 			Delete:  [][]byte{key},
 			Set:     []Record{garbageUploads(b.ID)}, // of which none can come in after this, as they all require the bucket's record
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 )
 
 // ErrNoRecord: the engine has no record under the key.
@@ -76,6 +77,11 @@ type Batch struct {
 	// NoSync lets Apply return before the batch is durable. It still is never half applied.
 	NoSync bool
 }
+
+// These add to a batch without writing into what another batch may share.
+func (b *Batch) require(c ...Condition) { b.Require = append(slices.Clip(b.Require), c...) }
+func (b *Batch) set(key, value []byte)  { b.Set = append(slices.Clip(b.Set), Record{key, value}) }
+func (b *Batch) delete(keys ...[]byte)  { b.Delete = append(slices.Clip(b.Delete), keys...) }
 
 // Record is a key with its value.
 type Record struct{ Key, Value []byte }

@@ -100,9 +100,9 @@ func (s *Store) beginFill(ctx context.Context, b Bucket, key string, setting []b
 // The spool is the store's afterwards, also on failure: it is discarded. A fill whose commit failed is still to be ended with EndFill;
 // after a success that is not needed, and harmless.
 func (s *Store) CommitFill(ctx context.Context, i Intent, m object.Meta, spool Spool) error {
-	batch, err := s.newObject(i.bucket, i.key, m, spool)
+	batch, at, err := newObject(i.key, &m, spool)
 	if err == nil {
-		err = retry(ctx, func() error { return s.commitFill(ctx, i, m, *batch) })
+		err = retry(ctx, func() error { return s.commitFill(ctx, i, &m, at, batch) })
 	}
 	if err != nil || m.Size == 0 {
 		_ = spool.Discard() // what it cannot remove now is swept at the next start
@@ -114,7 +114,7 @@ func (s *Store) CommitFill(ctx context.Context, i Intent, m object.Meta, spool S
 }
 
 // commitFill is one try. It looks before it applies, because a refused batch does not say which of its conditions failed.
-func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change Batch) error {
+func (s *Store) commitFill(ctx context.Context, i Intent, m *object.Meta, at place, batch Batch) error {
 	conditions, _, err := s.stands(ctx, i)
 	if err != nil {
 		return err
@@ -123,17 +123,17 @@ func (s *Store) commitFill(ctx context.Context, i Intent, m object.Meta, change 
 	if err != nil {
 		return err
 	}
-	change.Require = append(conditions, unchanged(note, v))
-	if err := s.replace(ctx, i.bucket, i.key, Created, nil, place{}, &m, &change); err != nil {
+	batch.Require = append(conditions, unchanged(note, v))
+	if err := s.replace(ctx, i.bucket, i.key, &change{kind: Created, next: m, at: at}, &batch); err != nil {
 		return err
 	}
-	change.Delete = [][]byte{intentKey(i.bucket.ID, i.key)}
+	batch.delete(intentKey(i.bucket.ID, i.key))
 	if v != nil {
 		// It may name another body than this one, of a filler that runs beside or before. Nobody needs that any more.
-		change.Delete = append(change.Delete, note)
-		change.Forget = noted(v)
+		batch.delete(note)
+		batch.Forget = noted(v)
 	}
-	return s.apply(ctx, &change)
+	return s.apply(ctx, &batch)
 }
 
 // stands returns the conditions under which a fill may change anything, and the revision of its mirror setting. It fails with object.ErrExists

@@ -23,7 +23,9 @@ const (
 	spaceSetting = 'S' // bucket ID, name     → a setting
 	spacePart    = 'T' // bucket ID, upload ID → a counter of the changes of its parts; with a part number behind it → the part
 	spaceUsage   = 'U' // bucket ID, one byte → a counter; with a storage class behind it: of the objects of that class
+	spaceVersion = 'V' // bucket ID, key in order, how new → a version of the object that is not the current one
 	spaceDomains = 'W' // bucket ID, domain   → nothing: the bucket has the domain, if the domain says so
+	spaceNull    = 'X' // bucket ID, key      → how new the null version is, if it is not the current one
 )
 
 // The counters of a bucket. Those of a class are not kept for the standard class: it is what the others leave.
@@ -32,6 +34,7 @@ const (
 	usageBytes        = 'b'
 	usageClassObjects = 'c' // and the class
 	usageClassBytes   = 'd' // and the class
+	usageVersionBytes = 'v' // and the class, also the standard one: of the versions that are not current
 	// usageClasses is there where the objects of each class are counted. Versions before this one did not.
 	usageClasses = 'm'
 )
@@ -134,3 +137,25 @@ func partNumber(k []byte) (number int, ok bool) {
 	}
 	return int(binary.BigEndian.Uint16([]byte(rest[uploadIDLen:]))), true
 }
+
+// versionKey is the key of a version of that order; the newest lies first. Without an order it is what the keys of all versions begin with.
+func versionKey(bucket uint64, key string, order *uint64) []byte {
+	k := append(within(spaceVersion, bucket, inOrder(key)), orderEnd...)
+	if order == nil {
+		return k
+	}
+	return binary.BigEndian.AppendUint64(k, ^*order)
+}
+
+// splitVersion returns the key and the order of a version from the key of its record.
+func splitVersion(k []byte) (key string, order uint64, ok bool) {
+	_, rest := split(k)
+	if len(rest) < len(orderEnd)+8 {
+		return "", 0, false
+	}
+	order = ^binary.BigEndian.Uint64([]byte(rest[len(rest)-8:]))
+	key, ok = strings.CutSuffix(rest[:len(rest)-8], orderEnd)
+	return strings.ReplaceAll(key, "\x00\xff", "\x00"), order, ok
+}
+
+func nullKey(bucket uint64, key string) []byte { return within(spaceNull, bucket, key) }

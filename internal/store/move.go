@@ -27,20 +27,19 @@ func (s *Store) Move(ctx context.Context, b Bucket, key string, to Bucket, toKey
 }
 
 // move is one try.
-func (s *Store) move(ctx context.Context, b Bucket, key string, to Bucket, toKey string, change func(*object.Meta) error) (object.Meta, error) {
+func (s *Store) move(ctx context.Context, b Bucket, key string, to Bucket, toKey string, alter func(*object.Meta) error) (object.Meta, error) {
 	m, at, old, err := s.look(ctx, b, key)
 	if err != nil {
 		return object.Meta{}, err
 	}
 	was := m
-	if err := change(&m); err != nil {
+	if err := alter(&m); err != nil {
 		return object.Meta{}, err
 	}
 	m.Size, m.Digest, m.Encryption = was.Size, was.Digest, was.Encryption // they are the bytes'
-	target := objectKey(to.ID, toKey)
-	batch := Batch{Set: []Record{{target, encodeObject(m, at)}}}
 	if b.ID == to.ID && key == toKey {
-		return m, s.putOver(ctx, to, toKey, Created, old, at, m, batch)
+		err := s.putOver(ctx, to, toKey, change{kind: Created, old: old, same: true, next: &m, at: at}, Batch{})
+		return m, err
 	}
 
 	bucket, bv, err := s.bucketRecord(ctx, b)
@@ -52,17 +51,18 @@ func (s *Store) move(ctx context.Context, b Bucket, key string, to Bucket, toKey
 	if err != nil {
 		return object.Meta{}, err
 	}
-	batch.Require = []Condition{unchanged(bucket, bv), unchanged(rec, old)}
-	batch.Delete = [][]byte{rec}
+	batch := Batch{Require: []Condition{unchanged(bucket, bv), unchanged(rec, old)}}
 	if fill != nil {
-		batch.Delete = append(batch.Delete, ik)
+		batch.delete(ik)
 	}
-	if err := s.replace(ctx, b, key, Deleted, old, at, nil, &batch); err != nil {
+	if err := s.replace(ctx, b, key, &change{kind: Deleted, old: old, moved: true}, &batch); err != nil {
 		return object.Meta{}, err
 	}
-	over, err := s.get(ctx, target)
+	over, err := s.get(ctx, objectKey(to.ID, toKey))
 	if err != nil {
 		return object.Meta{}, err
 	}
-	return m, s.putOver(ctx, to, toKey, Created, over, place{}, m, batch)
+	m.VersionID = ""
+	err = s.putOver(ctx, to, toKey, change{kind: Created, old: over, next: &m, at: at}, batch)
+	return m, err
 }

@@ -32,23 +32,25 @@ func (s *Store) NewSpool(ctx context.Context, size int64) (Spool, error) {
 // When it returns nil, the object will survive a crash. It fails with object.ErrNoSuchBucket when b is gone.
 // The spool is the store's afterwards, also on failure: it is discarded.
 func (s *Store) Put(ctx context.Context, b Bucket, key string, m object.Meta, spool Spool) error {
-	return s.PutIf(ctx, b, key, m, spool, func(*object.Meta) error { return nil })
+	_, err := s.PutIf(ctx, b, key, m, spool, nil)
+	return err
 }
 
-// PutIf is Put if may allows it, which is given what is there, nil for nothing, and may be called more than once. Its error is returned.
-func (s *Store) PutIf(ctx context.Context, b Bucket, key string, m object.Meta, spool Spool, may func(old *object.Meta) error) error {
-	batch, err := s.newObject(b, key, m, spool)
+// PutIf is Put if may allows it, which is given what is there, nil for nothing, and may be called more than once. Its error is returned. It returns m as it
+// was stored.
+func (s *Store) PutIf(ctx context.Context, b Bucket, key string, m object.Meta, spool Spool, may func(old *object.Meta) error) (object.Meta, error) {
+	batch, at, err := newObject(key, &m, spool)
 	if err == nil {
-		err = retry(ctx, func() error { return s.put(ctx, b, key, m, *batch, may) })
+		err = retry(ctx, func() error { return s.put(ctx, b, key, &m, at, batch, may) })
 	}
 	if err != nil || m.Size == 0 {
 		_ = spool.Discard() // what it cannot remove now is swept at the next start
 	}
-	return on("put object", b.Name, key, err)
+	return m, on("put object", b.Name, key, err)
 }
 
-// put is one try. change holds the object's own record and body.
-func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, change Batch, may func(*object.Meta) error) error {
+// put is one try. batch holds the object's body.
+func (s *Store) put(ctx context.Context, b Bucket, key string, m *object.Meta, at place, batch Batch, may func(*object.Meta) error) error {
 	old, err := s.get(ctx, objectKey(b.ID, key))
 	if err != nil {
 		return err
@@ -56,18 +58,17 @@ func (s *Store) put(ctx context.Context, b Bucket, key string, m object.Meta, ch
 	if err := allowed(may, old); err != nil {
 		return err
 	}
-	return s.putOver(ctx, b, key, Created, old, place{}, m, change)
+	return s.putOver(ctx, b, key, change{kind: Created, old: old, next: m, at: at}, batch)
 }
 
-// putOver applies change, which holds what it requires itself and the records and bodies of m, if the record of the object under key still is old. Of the
-// old object's bytes those in stays remain. Consumers will be told kind.
-func (s *Store) putOver(ctx context.Context, b Bucket, key string, kind EventKind, old []byte, stays place, m object.Meta, change Batch) error {
+// putOver lets c happen to key, if what is under it still is c.old. batch holds what it requires beside that, and the bodies of c.next.
+func (s *Store) putOver(ctx context.Context, b Bucket, key string, c change, batch Batch) error {
 	bucket, bv, err := s.bucketRecord(ctx, b)
 	if err != nil {
 		return err
 	}
-	change.Require = append(slices.Clip(change.Require), unchanged(bucket, bv), unchanged(objectKey(b.ID, key), old))
-	if err := s.replace(ctx, b, key, kind, old, stays, &m, &change); err != nil {
+	batch.require(unchanged(bucket, bv), unchanged(objectKey(b.ID, key), c.old))
+	if err := s.replace(ctx, b, key, &c, &batch); err != nil {
 		return err
 	}
 	// A fill that began before this loses anyhow, as the key is taken; but its intent must not outlive a DELETE that follows.
@@ -78,50 +79,68 @@ func (s *Store) putOver(ctx context.Context, b Bucket, key string, kind EventKin
 		return err
 	}
 	if fill != nil {
-		change.Delete = append(slices.Clip(change.Delete), ik)
+		batch.delete(ik)
 	}
-	return s.apply(ctx, &change)
+	return s.apply(ctx, &batch)
 }
 
-// replace adds to batch what becomes of the object under key, whose record is old (nil: there is none), when next takes its place (nil: nothing does):
-// its bytes go, but for those in stays, the bucket's counters change, and its consumers will be told kind. Every change of what is under a key comes
-// through here, and its batch goes through apply. The records themselves are the caller's.
-func (s *Store) replace(ctx context.Context, b Bucket, key string, kind EventKind, old []byte, stays place, next *object.Meta, batch *Batch) error {
-	var gone *object.Meta
-	if old != nil {
-		was, at, err := decodeOld(old)
-		if err != nil {
+// replace adds to batch that c happens to key: the record of what comes, what becomes of the record and the bytes of what was there, the bucket's
+// counters, and what its consumers will be told. Every change of what is under a key comes through here, but for those of removeVersion, and its batch
+// goes through apply. The caller requires that what is under the key still is c.old.
+func (s *Store) replace(ctx context.Context, b Bucket, key string, c *change, batch *Batch) error {
+	var gone, kept *object.Meta
+	if c.old != nil {
+		was, at, err := decodeObject(c.old)
+		switch {
+		case err == nil:
+			kept = &was
+		case !errors.Is(err, object.ErrDamaged): // see decodeOld
 			return err
 		}
 		gone = &was
-		if at != stays {
+		isKept, err := s.keep(ctx, b, key, c, kept, batch)
+		if err != nil {
+			return err
+		}
+		if !isKept && !c.same && !c.moved {
 			drop(at, batch)
 		}
+	} else if _, err := s.keep(ctx, b, key, c, nil, batch); err != nil {
+		return err
 	}
-	batch.Add = append(batch.Add, usage(b.ID, gone, next)...)
-	return s.happened(ctx, b, key, kind, gone, next, batch)
+	rec := objectKey(b.ID, key)
+	if c.next == nil {
+		batch.delete(rec)
+	} else {
+		v := encodeObject(*c.next, c.at)
+		batch.set(rec, v)
+		batch.Keep = slices.Clone(batch.Keep)
+		for i := range batch.Keep {
+			if batch.Keep[i].Label == nil {
+				batch.Keep[i].Label = encodeLabel(rec, v)
+			}
+		}
+	}
+	batch.Add = append(slices.Clip(batch.Add), usage(b.ID, gone, c.next)...)
+	return s.happened(ctx, b, key, c.kind, gone, c.next, batch)
 }
 
-// newObject returns the part of a batch that every new object has: its record and its body.
-func (s *Store) newObject(b Bucket, key string, m object.Meta, spool Spool) (*Batch, error) {
+// newObject returns the part of a batch that every new object in one body has, and where that is. The label comes with the record.
+func newObject(key string, m *object.Meta, spool Spool) (Batch, place, error) {
 	if err := object.CheckKey(key); err != nil {
-		return nil, err
+		return Batch{}, place{}, err
 	}
 	if m.Size < 0 {
-		return nil, fmt.Errorf("%w: size %d of an object to be stored", object.ErrInvalidArgument, m.Size)
+		return Batch{}, place{}, fmt.Errorf("%w: size %d of an object to be stored", object.ErrInvalidArgument, m.Size)
 	}
 	if m.Created.IsZero() {
 		m.Created = time.Now().UTC()
 	}
-	rec := objectKey(b.ID, key)
+	m.VersionID = "" // of what it was made from
 	if m.Size == 0 { // an empty body needs no file
-		return &Batch{Set: []Record{{rec, encodeObject(m, place{})}}}, nil
+		return Batch{}, place{}, nil
 	}
-	v := encodeObject(m, place{body: spool.ID()})
-	return &Batch{
-		Set:  []Record{{rec, v}},
-		Keep: []Kept{{Spool: spool, Size: m.AtRest(), Label: encodeLabel(rec, v)}},
-	}, nil
+	return Batch{Keep: []Kept{{Spool: spool, Size: m.AtRest()}}}, place{body: spool.ID()}, nil
 }
 
 // Stat returns what is known of an object, or object.ErrNoSuchKey.
@@ -146,12 +165,13 @@ func (s *Store) look(ctx context.Context, b Bucket, key string) (m object.Meta, 
 // Open opens an object for reading, or fails with object.ErrNoSuchKey. What is open stays readable when the object is
 // replaced or deleted.
 func (s *Store) Open(ctx context.Context, b Bucket, key string) (*Object, error) {
-	o, err := s.open(ctx, b, key)
+	o, err := s.open(ctx, func() (object.Meta, place, []byte, error) { return s.look(ctx, b, key) })
 	return o, on("open object", b.Name, key, err)
 }
 
-func (s *Store) open(ctx context.Context, b Bucket, key string) (*Object, error) {
-	m, at, record, err := s.look(ctx, b, key)
+// open opens the object whose record look finds.
+func (s *Store) open(ctx context.Context, look func() (object.Meta, place, []byte, error)) (*Object, error) {
+	m, at, record, err := look()
 	for {
 		if err != nil {
 			return nil, err
@@ -171,7 +191,7 @@ func (s *Store) open(ctx context.Context, b Bucket, key string) (*Object, error)
 		// record is the same one, nobody has removed them, and from here on nobody does: see pin.
 		was := record
 		var lookErr error
-		m, at, record, lookErr = s.look(ctx, b, key)
+		m, at, record, lookErr = look()
 		if lookErr == nil && bytes.Equal(was, record) {
 			if err != nil {
 				return nil, err
@@ -202,42 +222,52 @@ func (s *Store) bodyAt(ctx context.Context, at place, size int64) (Body, error) 
 	return body, storeErr(err)
 }
 
-// Delete removes an object; a missing one counts as removed. It ends a running fill of the key without commit.
+// Delete removes an object; a missing one counts as removed. In a bucket that keeps versions the object becomes one that a delete marker hides. It ends a running fill of the key without commit.
 // When it returns nil, that will survive a crash.
 func (s *Store) Delete(ctx context.Context, b Bucket, key string) error {
-	return s.DeleteIf(ctx, b, key, func(*object.Meta) error { return nil })
+	return s.DeleteIf(ctx, b, key, nil)
 }
 
 // DeleteIf is Delete if may allows it, which is given what is there, nil for nothing, and may be called more than once. Its error is returned.
 func (s *Store) DeleteIf(ctx context.Context, b Bucket, key string, may func(old *object.Meta) error) error {
-	rec, ik := objectKey(b.ID, key), intentKey(b.ID, key)
 	err := retry(ctx, func() error {
-		old, err := s.get(ctx, rec)
-		if err != nil {
-			return err
-		}
-		fill, err := s.get(ctx, ik)
-		if err != nil {
-			return err
-		}
-		if err := allowed(may, old); err != nil {
-			return err
-		}
-		// Where both are missing, the batch changes nothing. It is applied all the same: another DELETE may have removed them a
-		// moment ago and still be waiting for the disk. Who is told that the key is gone must not see it again after a crash.
-		batch := &Batch{Require: []Condition{unchanged(rec, old)}}
-		if old != nil {
-			batch.Delete = append(batch.Delete, rec)
-			if err := s.replace(ctx, b, key, Deleted, old, place{}, nil, batch); err != nil {
-				return err
-			}
-		}
-		if fill != nil {
-			batch.Delete = append(batch.Delete, ik)
-		}
-		return s.apply(ctx, batch)
+		_, err := s.delete(ctx, b, key, may)
+		return err
 	})
 	return on("delete object", b.Name, key, err)
+}
+
+// delete is one try.
+func (s *Store) delete(ctx context.Context, b Bucket, key string, may func(old *object.Meta) error) (Removed, error) {
+	rec, ik := objectKey(b.ID, key), intentKey(b.ID, key)
+	old, err := s.get(ctx, rec)
+	if err != nil {
+		return Removed{}, err
+	}
+	fill, err := s.get(ctx, ik)
+	if err != nil {
+		return Removed{}, err
+	}
+	if err := allowed(may, old); err != nil {
+		return Removed{}, err
+	}
+	// Where both are missing, the batch changes nothing. It is applied all the same: another DELETE may have removed them a
+	// moment ago and still be waiting for the disk. Who is told that the key is gone must not see it again after a crash.
+	batch := &Batch{Require: []Condition{unchanged(rec, old)}}
+	c := change{kind: Deleted, old: old}
+	if old != nil {
+		if err := s.replace(ctx, b, key, &c, batch); err != nil {
+			return Removed{}, err
+		}
+	}
+	if fill != nil {
+		batch.delete(ik)
+	}
+	var r Removed
+	if c.marker != nil {
+		r = Removed{VersionID: versionName(c.marker), DeleteMarker: true}
+	}
+	return r, s.apply(ctx, batch)
 }
 
 // Relabel lets change alter what is known of an object beside its bytes, and reports whether it did: change is given what is there and returns whether
@@ -254,7 +284,7 @@ func (s *Store) Relabel(ctx context.Context, b Bucket, key string, change func(*
 		if changed = change(&m); !changed {
 			return nil
 		}
-		m.Size, m.Encryption = was.Size, was.Encryption
+		m.Size, m.Encryption, m.VersionID = was.Size, was.Encryption, was.VersionID
 		rec := objectKey(b.ID, key)
 		return storeErr(s.e.Apply(ctx, &Batch{
 			Require: []Condition{unchanged(rec, old)},
@@ -265,8 +295,11 @@ func (s *Store) Relabel(ctx context.Context, b Bucket, key string, change func(*
 	return changed && err == nil, on("change object", b.Name, key, err)
 }
 
-// allowed asks may about the object whose record is old, nil for none. A damaged one is asked about as one without any field.
+// allowed asks may about the object whose record is old, nil for none. A damaged one is asked about as one without any field. No may allows all.
 func allowed(may func(*object.Meta) error, old []byte) error {
+	if may == nil {
+		return nil
+	}
 	if old == nil {
 		return may(nil)
 	}

@@ -31,6 +31,7 @@ const (
 	hasVersion
 	hasEncryption
 	isAppendable
+	isMarker
 	extensions = 1<<iota - 1
 )
 
@@ -76,6 +77,9 @@ func encodeObject(m object.Meta, at place) []byte {
 	}
 	if m.Appendable {
 		has |= isAppendable
+	}
+	if m.DeleteMarker {
+		has |= isMarker
 	}
 	b := make([]byte, 0, 256)
 	if has == 0 {
@@ -212,7 +216,7 @@ func (r *reader) extensions(m *object.Meta, at *place) {
 			r.fail()
 		}
 	}
-	m.Appendable = has&isAppendable != 0
+	m.Appendable, m.DeleteMarker = has&isAppendable != 0, has&isMarker != 0
 }
 
 func encodeBucket(k Bucket) []byte {

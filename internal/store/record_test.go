@@ -45,7 +45,7 @@ func metas() *rapid.Generator[object.Meta] {
 			}
 			m.Filled = p
 		}
-		m.VersionID, m.Appendable = s("version"), rapid.Bool().Draw(t, "appendable")
+		m.VersionID, m.Appendable, m.DeleteMarker = s("version"), rapid.Bool().Draw(t, "appendable"), rapid.Bool().Draw(t, "marker")
 		if rapid.Bool().Draw(t, "encrypted") {
 			m.Encryption = &object.Encryption{Algorithm: s("algorithm"), KeyMD5: s("key MD5"),
 				Salt: rapid.SliceOf(rapid.Byte()).Draw(t, "salt"), Size: rapid.Int64Min(0).Draw(t, "size at rest")}
@@ -68,7 +68,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(m, got); diff != "" || gotAt != at {
 			t.Fatalf("place %v, want %v; meta (-want +got):\n%s", gotAt, at, diff)
 		}
-		if plain := at.pieces == 0 && m.VersionID == "" && m.Encryption == nil && !m.Appendable; plain != (v[0] == recordVersion) {
+		if plain := at.pieces == 0 && m.VersionID == "" && m.Encryption == nil && !m.Appendable && !m.DeleteMarker; plain != (v[0] == recordVersion) {
 			t.Fatalf("the record has version %d; plain objects, and only they, have %d", v[0], recordVersion)
 		}
 		if !bytes.Equal(encodeObject(got, gotAt), v) {

@@ -88,7 +88,7 @@ func (s *Store) Recover(ctx context.Context) error {
 	return nil
 }
 
-// liveBodies yields the body of every object, of every piece of one and of every part of an upload. A damaged record ends it with an error: the
+// liveBodies yields the body of every version of an object, of every piece of one and of every part of an upload. A damaged record ends it with an error: the
 // body that it named must not be taken for a forgotten one.
 func (s *Store) liveBodies(ctx context.Context, yield func(BodyID) bool) error {
 	more := true
@@ -102,6 +102,10 @@ func (s *Store) liveBodies(ctx context.Context, yield func(BodyID) bool) error {
 		body  func(key, value []byte) (BodyID, error)
 	}{
 		{spaceObject, func(_, v []byte) (BodyID, error) {
+			_, at, err := decodeObject(v)
+			return at.body, err
+		}},
+		{spaceVersion, func(_, v []byte) (BodyID, error) {
 			_, at, err := decodeObject(v)
 			return at.body, err
 		}},

@@ -265,18 +265,17 @@ func (s *Store) completeUpload(ctx context.Context, b Bucket, key, id string,
 	if err != nil {
 		return object.Meta{}, err
 	}
-	rec := objectKey(b.ID, key)
-	old, err := s.get(ctx, rec)
+	old, err := s.get(ctx, objectKey(b.ID, key))
 	if err != nil {
 		return object.Meta{}, err
 	}
 
-	change := Batch{Require: []Condition{stands, unchanged(changes, n)}, Delete: [][]byte{stands.Key, changes}}
+	batch := Batch{Require: []Condition{stands, unchanged(changes, n)}, Delete: [][]byte{stands.Key, changes}}
 	to, free, err := s.freePieces(ctx, id)
 	if err != nil {
 		return object.Meta{}, err
 	}
-	change.Require = append(change.Require, free)
+	batch.Require = append(batch.Require, free)
 	m.Size, m.Digest = 0, object.Digest{}
 	var atRest int64
 	for i := range chosen {
@@ -289,16 +288,16 @@ func (s *Store) completeUpload(ctx context.Context, b Bucket, key, id string,
 		} else {
 			m.Digest = m.Digest.Then(p.Digest, p.atRest())
 		}
-		change.Delete = append(change.Delete, partKey(b.ID, id, p.Number))
+		batch.Delete = append(batch.Delete, partKey(b.ID, id, p.Number))
 		if p.Size == 0 {
 			continue
 		}
 		m.Size += p.Size
 		atRest += p.atRest()
-		change.Set = append(change.Set, Record{pieceKey(to, m.Size), encodePart(*p)})
+		batch.Set = append(batch.Set, Record{pieceKey(to, m.Size), encodePart(*p)})
 	}
 	if len(chosen) < len(parts) {
-		change.Set = append(change.Set, garbageParts(b.ID, id))
+		batch.Set = append(batch.Set, garbageParts(b.ID, id))
 	}
 	at := place{pieces: to}
 	if m.Size == 0 {
@@ -312,8 +311,9 @@ func (s *Store) completeUpload(ctx context.Context, b Bucket, key, id string,
 	if m.Created.IsZero() {
 		m.Created = time.Now().UTC()
 	}
-	change.Set = append(change.Set, Record{rec, encodeObject(m, at)})
-	return m, s.putOver(ctx, b, key, Completed, old, place{}, m, change)
+	m.VersionID = ""
+	err = s.putOver(ctx, b, key, change{kind: Completed, old: old, next: &m, at: at}, batch)
+	return m, err
 }
 
 // piecesOf is the ID that the pieces of an object have that an upload made.

@@ -13,6 +13,8 @@ import (
 type Usage struct {
 	Objects int64
 	Bytes   int64 // the sum of the objects' sizes
+	// Versions is the sum of the sizes of the versions that are not current, which count nowhere else.
+	Versions int64
 }
 
 // standard is the storage class of objects that have none.
@@ -41,7 +43,8 @@ func (s *Store) UsageByClass(ctx context.Context, b Bucket) (total Usage, classe
 	if err != nil {
 		return Usage{}, nil, on("count objects", b.Name, "", err)
 	}
-	rest := total
+	rest := Usage{total.Objects, total.Bytes, classes[""].Versions}
+	delete(classes, "")
 	for name, u := range classes {
 		rest.Objects -= u.Objects
 		rest.Bytes -= u.Bytes
@@ -55,7 +58,8 @@ func (s *Store) UsageByClass(ctx context.Context, b Bucket) (total Usage, classe
 	return total, classes, nil
 }
 
-// usage reads the counters of b at one moment. classes has those of all classes but the standard one; it is nil where they are not counted.
+// usage reads the counters of b at one moment. classes has those of all classes, of the standard one, "", only
+// of its versions; it is nil where they are not counted.
 func (s *Store) usage(ctx context.Context, b Bucket) (total Usage, classes map[string]Usage, err error) {
 	lower, upper := span(spaceUsage, b.ID)
 	it, err := s.e.Scan(ctx, lower, upper)
@@ -86,6 +90,10 @@ func (s *Store) usage(ctx context.Context, b Bucket) (total Usage, classes map[s
 		case usageClassBytes:
 			of.Bytes = n
 			classes[name[1:]] = of
+		case usageVersionBytes:
+			of.Versions = n
+			classes[name[1:]] = of
+			total.Versions += n
 		case usageClasses:
 			counted = true
 		}
@@ -123,6 +131,14 @@ func usage(bucket uint64, old, next *object.Meta) []Delta {
 		}
 	}
 	return slices.DeleteFunc(d, func(d Delta) bool { return d.By == 0 })
+}
+
+// usageOfVersion is the change of a bucket's counters when a version comes (1) or goes (-1) that is not current.
+func usageOfVersion(bucket uint64, m *object.Meta, sign int64) []Delta {
+	if m.Size == 0 {
+		return nil
+	}
+	return []Delta{{classKey(bucket, usageVersionBytes, class(m)), sign * m.Size}}
 }
 
 // recoverUsage counts the objects of each class where a version of the program that did not count them left the bucket. Nobody may change objects
@@ -174,7 +190,7 @@ func (s *Store) countClasses(ctx context.Context, bucket uint64) (map[string]Usa
 		}
 		if c := class(&m); c != "" {
 			u := classes[c]
-			classes[c] = Usage{u.Objects + 1, u.Bytes + m.Size}
+			classes[c] = Usage{Objects: u.Objects + 1, Bytes: u.Bytes + m.Size}
 		}
 	}
 	return classes, storeErr(it.Err())

@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"unfinished", unfinishedTests},
 		{"store", storeTests},
 		{"usage", usageTests},
+		{"versions", versionTests},
 		{"moves", moveTests},
 		{"fills", fillTests},
 		{"partials", partialTests},
@@ -46,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		})
 	}
 	t.Run("model", func(t *testing.T) { checkModel(t, open) })
+	t.Run("versions model", func(t *testing.T) { checkVersions(t, open) })
 }
 
 // tb is what testing.T and rapid.T share.
@@ -213,6 +215,13 @@ func wantUsage(t tb, s *store.Store, b store.Bucket) {
 			break
 		}
 		q.Marker = p.Next
+	}
+	p, err := s.ListVersions(context.Background(), b, store.ListQuery{Limit: 100_000}, "")
+	check(t, err)
+	for _, v := range p.Entries {
+		if !v.Latest {
+			want.Versions += v.Meta.Size
+		}
 	}
 	got, err := s.Usage(context.Background(), b)
 	check(t, err)
