@@ -137,6 +137,12 @@ func (s *Server) SetReplication(ctx context.Context, c Caller, bucket string, ru
 	if err := replicate.Check(rules); err != nil {
 		return err
 	}
+	switch v, err := s.store.Versioning(ctx, b); {
+	case err != nil:
+		return err
+	case v == store.Enabled:
+		return object.Explain(object.ErrInvalidRequest, "the bucket keeps versions, so it cannot be replicated; suspend its versioning first")
+	}
 	refuse := func(i int, format string, args ...any) error {
 		return object.Explain(object.ErrInvalidRequest, "rules[%d].destination.%s", i, fmt.Sprintf(format, args...))
 	}

@@ -187,7 +187,7 @@ func (s *Server) copyTo(ctx context.Context, b store.Bucket, key string, o *stor
 	if err != nil {
 		return object.Meta{}, errors.Join(err, spool.Discard())
 	}
-	return m, s.store.Put(ctx, b, key, m, spool)
+	return s.store.PutIf(ctx, b, key, m, spool, nil)
 }
 
 // copyOntoItself changes what is known of the object under key, which o is.

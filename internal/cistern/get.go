@@ -19,6 +19,8 @@ type Read struct {
 	Conditions object.Conditions
 	// Key is what the object is encrypted with; nil: it is not.
 	Key *seal.Key
+	// Version names one version of the object, which may be another than the current one; "": the object as it is now. It is never asked of a source.
+	Version string
 	// Hops is how many mirrors the request came through already.
 	Hops int
 }
@@ -46,7 +48,7 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 		return nil, err
 	}
 	for {
-		o, err := s.store.Open(ctx, b, key)
+		o, err := s.openVersion(ctx, b, key, q.Version)
 		if err == nil {
 			if err := unlock(o, q.Key); err != nil {
 				return nil, errors.Join(err, o.Body.Close())
@@ -77,7 +79,7 @@ func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.store.Stat(ctx, b, key)
+	m, err := s.statVersion(ctx, b, key, q.Version)
 	if err == nil {
 		if q.Key != nil {
 			err = fits(&m, q.Key)
@@ -99,9 +101,24 @@ func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read)
 	return &Object{Meta: m, Status: Status{FwdStatus: 200, FirstByte: time.Since(begin)}, Owned: c.owns(b), conditions: q.Conditions}, nil
 }
 
-// miss decides what the store's answer means: only "no such key" leads to the source, and only in a bucket that has one.
+func (s *Server) openVersion(ctx context.Context, b store.Bucket, key, version string) (*store.Object, error) {
+	if version != "" {
+		return s.store.OpenVersion(ctx, b, key, version)
+	}
+	return s.store.Open(ctx, b, key)
+}
+
+func (s *Server) statVersion(ctx context.Context, b store.Bucket, key, version string) (object.Meta, error) {
+	if version != "" {
+		return s.store.StatVersion(ctx, b, key, version)
+	}
+	return s.store.Stat(ctx, b, key)
+}
+
+// miss decides what the store's answer means: only "no such key" leads to the source, and only in a bucket that has one. So an object that was deleted is
+// fetched again, also where a delete marker hides its versions.
 func (s *Server) miss(ctx context.Context, b store.Bucket, key string, q Read, found error) (fill.Want, error) {
-	if !errors.Is(found, object.ErrNoSuchKey) || object.CheckKey(key) != nil {
+	if !errors.Is(found, object.ErrNoSuchKey) || object.CheckKey(key) != nil || q.Version != "" {
 		return fill.Want{}, found
 	}
 	src, doc, ok, err := s.source(ctx, b)
@@ -109,7 +126,7 @@ func (s *Server) miss(ctx context.Context, b store.Bucket, key string, q Read, f
 		return fill.Want{}, err
 	}
 	if !ok {
-		return fill.Want{}, found
+		return fill.Want{}, s.hidden(ctx, b, key, found)
 	}
 	if q.Key != nil {
 		return fill.Want{}, notEncrypted() // what comes from a source never is

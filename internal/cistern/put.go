@@ -64,7 +64,7 @@ func (s *Server) Put(ctx context.Context, c Caller, bucket, key string, u Upload
 	if err != nil {
 		return object.Meta{}, errors.Join(err, spool.Discard())
 	}
-	if err := s.store.Put(ctx, b, key, m, spool); err != nil {
+	if m, err = s.store.PutIf(ctx, b, key, m, spool, nil); err != nil {
 		return object.Meta{}, err
 	}
 	s.filler.Forget(b.ID, key)
@@ -177,21 +177,22 @@ func (in *intake) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// Delete removes an object; a missing one counts as removed. A fill of the key that runs ends without commit; the next GET fills anew.
-func (s *Server) Delete(ctx context.Context, c Caller, bucket, key string) error {
+// Delete removes an object; a missing one counts as removed. A fill of the key that runs ends without commit; the next GET fills anew. In a bucket that
+// keeps versions the object stays as one, and a delete marker hides it.
+func (s *Server) Delete(ctx context.Context, c Caller, bucket, key string) (store.Removed, error) {
 	b, err := s.open(ctx, c, bucket, key, deleteObject)
 	if err != nil {
-		return err
+		return store.Removed{}, err
 	}
 	return s.delete(ctx, b, key)
 }
 
-func (s *Server) delete(ctx context.Context, b store.Bucket, key string) error {
-	if err := s.store.Delete(ctx, b, key); err != nil {
-		return err
+func (s *Server) delete(ctx context.Context, b store.Bucket, key string) (store.Removed, error) {
+	r, err := s.store.Remove(ctx, b, key, "")
+	if err == nil {
+		s.filler.Forget(b.ID, key)
 	}
-	s.filler.Forget(b.ID, key)
-	return nil
+	return r, err
 }
 
 // deletesAtOnce bounds the objects of one request that are deleted at once. They wait for the disk together.
@@ -236,7 +237,7 @@ func (s *Server) DeleteObjects(ctx context.Context, c Caller, bucket string, key
 					return
 				}
 				if results[i] == nil {
-					results[i] = s.delete(ctx, b, keys[i])
+					_, results[i] = s.delete(ctx, b, keys[i])
 				}
 			}
 		})

@@ -46,6 +46,7 @@ func (a *API) appendObject(w *answer, r *request) error {
 	h := w.Header()
 	h["Etag"] = []string{m.ETag}
 	h[nextPosition] = []string{strconv.FormatInt(m.Size, 10)}
+	versionHeaders(h, m.VersionID, false)
 	return w.empty(http.StatusOK)
 }
 

@@ -120,7 +120,8 @@ func (a *API) headBucket(w *answer, r *request) error {
 	return w.empty(http.StatusOK)
 }
 
-// bucketStats answers GET B?stats (QingStor API, "GET Bucket Statistics"). Nothing is billed, so that billing_size is the size.
+// bucketStats answers GET B?stats (QingStor API, "GET Bucket Statistics"). Nothing is billed; the billing_size is
+// what takes room, which is the size and that of the versions that are not current.
 func (a *API) bucketStats(w *answer, r *request) error {
 	s, err := a.core.BucketStats(r.Context(), r.caller, r.target.bucket)
 	if err != nil {
@@ -149,7 +150,7 @@ func (a *API) bucketStats(w *answer, r *request) error {
 		doc = append(doc, `,"size":`...)
 		doc = strconv.AppendInt(doc, s.Classes[name].Bytes, 10)
 		doc = append(doc, `,"billing_size":`...)
-		doc = strconv.AppendInt(doc, s.Classes[name].Bytes, 10)
+		doc = strconv.AppendInt(doc, s.Classes[name].Bytes+s.Classes[name].Versions, 10)
 		doc = append(doc, '}')
 	}
 	return w.document(http.StatusOK, append(doc, `}}`...))

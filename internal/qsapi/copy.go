@@ -165,6 +165,7 @@ func (w *answer) created(m *object.Meta, err error) error {
 	}
 	w.Header()["Etag"] = []string{m.ETag}
 	encryptionHeaders(w.Header(), m)
+	versionHeaders(w.Header(), m.VersionID, false)
 	return w.empty(http.StatusCreated)
 }
 

@@ -46,7 +46,7 @@ var answers = []struct {
 	{object.ErrNoSuchKey, 404, "object_not_exists", "The object does not exist."},
 	{object.ErrNoSuchBucket, 404, "bucket_not_exists", "The bucket does not exist."},
 	{object.ErrBucketExists, 409, "bucket_already_exists", "A bucket of this name exists already."},
-	{object.ErrBucketNotEmpty, 409, "bucket_not_empty", "The bucket still holds objects. Delete them first."},
+	{object.ErrBucketNotEmpty, 409, "bucket_not_empty", "The bucket still holds objects, or versions of some. Delete them first."},
 	{object.ErrInvalidKey, 400, "invalid_object_name", "A key is 1 to 1023 bytes of UTF-8."},
 	{object.ErrInvalidBucketName, 400, "invalid_bucket_name", "A bucket's name is 3 to 63 characters of a-z, 0-9 and, between them, \"-\"."},
 	{object.ErrMetadataTooLarge, 400, "metadata_too_large", "User metadata may have 2048 bytes, each name of it 512."},
@@ -144,6 +144,10 @@ func (a *API) writeError(w *answer, r *request, err error) {
 	var position *object.Position
 	if errors.As(err, &position) {
 		h[nextPosition] = []string{strconv.FormatInt(position.Next, 10)}
+	}
+	var marker *object.DeleteMarker
+	if errors.As(err, &marker) {
+		versionHeaders(h, marker.VersionID, true)
 	}
 	var retry *object.Retry
 	switch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cisternhq/cistern/internal/cistern"
 	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/store"
 	"github.com/cisternhq/cistern/service"
 )
 
@@ -51,6 +52,9 @@ func (a *API) read(w *answer, r *request, over *service.GetObjectInput,
 	q := cistern.Read{Conditions: conditions(r.Header)}
 	var err error
 	if q.Key, err = customerKey(r.Header, ownKey); err != nil {
+		return err
+	}
+	if q.Version, err = r.version(); err != nil {
 		return err
 	}
 	if q.Hops, err = hops(r.Header); err != nil {
@@ -97,6 +101,11 @@ func (a *API) read(w *answer, r *request, over *service.GetObjectInput,
 	}
 
 	objectHeaders(h, &o.Meta)
+	if q.Version == store.NullVersion {
+		versionHeaders(h, q.Version, false)
+	} else {
+		versionHeaders(h, o.Meta.VersionID, false)
+	}
 	if o.Owned && o.Status.Hit && !r.link {
 		provenanceHeaders(h, &o.Meta)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cisternhq/cistern/internal/cistern"
 	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/store"
 )
 
 const (
@@ -55,11 +56,22 @@ func (a *API) putObject(w *answer, r *request) error {
 	return w.created(&m, err)
 }
 
-// deleteObject answers DELETE O (QingStor API, "DELETE Object"), also where there is none.
+// deleteObject answers DELETE O (QingStor API, "DELETE Object"), also where there is none. With version_id it removes that version for good.
 func (a *API) deleteObject(w *answer, r *request) error {
-	if err := a.core.Delete(r.Context(), r.caller, r.target.bucket, r.target.key); err != nil {
+	version, err := r.version()
+	if err != nil {
 		return err
 	}
+	var gone store.Removed
+	if version != "" {
+		gone, err = a.core.DeleteVersion(r.Context(), r.caller, r.target.bucket, r.target.key, version)
+	} else {
+		gone, err = a.core.Delete(r.Context(), r.caller, r.target.bucket, r.target.key)
+	}
+	if err != nil {
+		return err
+	}
+	versionHeaders(w.Header(), gone.VersionID, gone.DeleteMarker)
 	return w.empty(http.StatusNoContent)
 }
 

@@ -133,7 +133,7 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS", "/b", "uploads", "OPTIONS Object"},
 		{"OPTIONS", "/b/k", "part_number=1&upload_id=u&more", "OPTIONS Object"},
 		{"OPTIONS", "/", "", "method_not_allowed"},
-		{"GET", "/b/k", "version_id=3", "not_implemented"},
+		{"GET", "/b/k", "version_id=3", "GET Object"},
 		{"GET", "/b", "unknown", "invalid_argument"},
 		{"GET", "/b", "acl&mirror", "invalid_argument"},
 		{"GET", "/b", "acl&limit=3", "GET Bucket ACL"},
