@@ -42,6 +42,8 @@ func TestScenarioSettings(t *testing.T) {
 		lifecycle = `{"rule": [
 			{"id": "abort-multipart-upload-in-data", "status": "enabled", "filter": {"prefix": "data/"},
 			 "abort_incomplete_multipart_upload": {"days_after_initiation": 3}}]}`
+		notification = `{"notifications": [
+			{"id": "notification-1", "event_types": ["create_object"], "cloudfunc": "notifier", "object_filters": ["*"], "notify_url": "http://user_notify_url"}]}`
 		mirror = `{"source_site": "https://example.com/something/"}`
 	)
 	s := start(t)
@@ -53,6 +55,7 @@ func TestScenarioSettings(t *testing.T) {
 		{"cors", cors, with(t, b.PutCORS, cors), call(b.GetCORS), call(b.DeleteCORS)},
 		{"policy", policy, with(t, b.PutPolicy, policy), call(b.GetPolicy), call(b.DeletePolicy)},
 		{"lifecycle", lifecycle, with(t, b.PutLifecycle, lifecycle), call(b.GetLifecycle), call(b.DeleteLifecycle)},
+		{"notification", notification, with(t, b.PutNotification, notification), call(b.GetNotification), call(b.DeleteNotification)},
 		{"mirror", mirror, with(t, b.PutExternalMirror, mirror), call(b.GetExternalMirror), call(b.DeleteExternalMirror)},
 	}
 	for _, tt := range tests {
