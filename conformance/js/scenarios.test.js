@@ -268,6 +268,27 @@ test('objects: encryption with the key of the one who asks', async () => {
   }
 });
 
+test('image: every operation that the official scenarios list', async () => {
+  const bucket = await make('js-image');
+  const picture = await plain(new URL('/test.jpg', source), 'binary');
+  assert.equal((await bucket.putObject('test.jpg', { body: picture, 'content-type': 'image/jpeg' })).status, 201);
+  for (const action of [
+    'info',
+    'crop:w_300,h_400,g_2',
+    'rotate:a_90',
+    'resize:w_500,h_500,m_2',
+    'watermark:t_5rC05Y2w5paH5a2X,p_0.5,d_150',
+    'format:t_png',
+    'format:t_webp',
+    'format:t_tiff',
+    'crop:w_300|rotate:a_90|resize:h_200|watermark:t_5rC05Y2w5paH5a2X,p_0.5,d_150|format:t_png|info',
+  ]) {
+    assert.equal((await bucket.imageProcess('test.jpg', { action })).status, 200, action);
+  }
+  const info = json(await bucket.imageProcess('test.jpg', { action: 'resize:w_50,h_50,m_1|info' }));
+  assert.deepEqual([info.width, info.height, info.type], [50, 50, 'jpeg']);
+});
+
 test('acl', async () => {
   const bucket = await make('js-acl');
   await bucket.putObject('key', { body: 'for all' });
@@ -314,6 +335,17 @@ const documents = {
       },
     ],
   },
+  Notification: {
+    notifications: [
+      {
+        id: 'notification-1',
+        event_types: ['create_object'],
+        cloudfunc: 'notifier',
+        object_filters: ['*'],
+        notify_url: 'http://user_notify_url',
+      },
+    ],
+  },
   ExternalMirror: { source_site: 'https://example.com/something/' },
 };
 
@@ -346,6 +378,15 @@ test('setting: CNAME', async () => {
   const records = json(await bucket.getCNAME({ type: 'normal' }));
   assert.deepEqual([records.count, records.cname_records[0].domain], [1, 'files.example.com']);
   assert.equal((await bucket.deleteCNAME({ domain: 'files.example.com' })).status, 204);
+});
+
+test('setting: Replication', async () => {
+  await make('js-replica');
+  const bucket = await make('js-replicated');
+  const rules = [{ id: 'all', status: 'enabled', filters: { prefix: '' }, destination: { bucket: 'js-replica' } }];
+  assert.equal((await bucket.putReplication({ rules })).status, 200);
+  covers(json(await bucket.getReplication()), { rules });
+  assert.equal((await bucket.deleteReplication()).status, 204);
 });
 
 test('mirror: what only the source has', async () => {
