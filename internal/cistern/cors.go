@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/cisternhq/cistern/internal/object"
+	"github.com/cisternhq/cistern/internal/store"
 )
 
 // CORS is what a bucket says to the pages of other origins (QingStor API, "PUT Bucket CORS").
@@ -191,6 +192,9 @@ func (s *Server) Cross(ctx context.Context, bucket string, x Crossing) (Crossed,
 	if err != nil {
 		return Crossed{}, err
 	}
+	if !b.Settings.May(corsSetting) {
+		return Crossed{}, nil
+	}
 	doc, err := s.store.Setting(ctx, b, corsSetting)
 	if errors.Is(err, object.ErrNoSetting) {
 		return Crossed{}, nil
@@ -203,6 +207,19 @@ func (s *Server) Cross(ctx context.Context, bucket string, x Crossing) (Crossed,
 		return Crossed{}, err
 	}
 	return c.cross(x), nil
+}
+
+// varies reports whether the bucket's answers are to say that they differ by origin, whoever asks. What cannot be read says nothing.
+func (s *Server) varies(ctx context.Context, b store.Bucket) bool {
+	if !b.Settings.May(corsSetting) {
+		return false
+	}
+	doc, err := s.store.Setting(ctx, b, corsSetting)
+	if err != nil {
+		return false
+	}
+	c, err := s.cors.get(b.ID, doc, decodeCORS)
+	return err == nil && strings.HasPrefix(c.Vary, "enable")
 }
 
 // cross finds the first rule that is one for x.

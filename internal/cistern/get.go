@@ -33,6 +33,8 @@ type Object struct {
 	// Owned: the caller is the bucket's owner or the operator, who may see where the object came from (Meta.Filled). Others may not: it tells of
 	// the source what its owner did not publish.
 	Owned bool
+	// Varies: answers are to say that they differ by the origin of the page that asks, also where no page does.
+	Varies bool
 
 	conditions object.Conditions
 	stored     *store.Object // of these three one at most is not nil
@@ -53,7 +55,7 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 			if err := unlock(o, q.Key); err != nil {
 				return nil, errors.Join(err, o.Body.Close())
 			}
-			return &Object{Meta: o.Meta, Status: Status{Hit: true}, Owned: c.owns(b), conditions: q.Conditions, stored: o}, nil
+			return &Object{Meta: o.Meta, Status: Status{Hit: true}, Owned: c.owns(b), Varies: s.varies(ctx, b), conditions: q.Conditions, stored: o}, nil
 		}
 		want, err := s.miss(ctx, b, key, q, err)
 		if err != nil {
@@ -67,7 +69,7 @@ func (s *Server) Get(ctx context.Context, c Caller, bucket, key string, q Read) 
 			return nil, err
 		}
 		return &Object{
-			Meta: r.Meta(), Owned: c.owns(b), conditions: q.Conditions, reader: r,
+			Meta: r.Meta(), Owned: c.owns(b), Varies: s.varies(ctx, b), conditions: q.Conditions, reader: r,
 			Status: Status{Hit: r.Complete(), FwdStatus: r.Status(), Stored: true, Collapsed: r.Coalesced(), FirstByte: r.FirstByte()},
 		}, nil
 	}
@@ -87,7 +89,7 @@ func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read)
 		if err != nil {
 			return nil, err
 		}
-		return &Object{Meta: m, Status: Status{Hit: true}, Owned: c.owns(b), conditions: q.Conditions}, nil
+		return &Object{Meta: m, Status: Status{Hit: true}, Owned: c.owns(b), Varies: s.varies(ctx, b), conditions: q.Conditions}, nil
 	}
 	want, err := s.miss(ctx, b, key, q, err)
 	if err != nil {
@@ -98,7 +100,7 @@ func (s *Server) Head(ctx context.Context, c Caller, bucket, key string, q Read)
 	if err != nil {
 		return nil, err
 	}
-	return &Object{Meta: m, Status: Status{FwdStatus: 200, FirstByte: time.Since(begin)}, Owned: c.owns(b), conditions: q.Conditions}, nil
+	return &Object{Meta: m, Status: Status{FwdStatus: 200, FirstByte: time.Since(begin)}, Owned: c.owns(b), Varies: s.varies(ctx, b), conditions: q.Conditions}, nil
 }
 
 func (s *Server) openVersion(ctx context.Context, b store.Bucket, key, version string) (*store.Object, error) {

@@ -43,6 +43,9 @@ func (s *Server) RemovePolicy(ctx context.Context, c Caller, bucket string) erro
 
 // policy returns the policy of b, nil if it has none.
 func (s *Server) policy(ctx context.Context, b store.Bucket) (*policy.Policy, error) {
+	if !b.Settings.May(policySetting) {
+		return nil, nil
+	}
 	doc, err := s.store.Setting(ctx, b, policySetting)
 	if errors.Is(err, object.ErrNoSetting) {
 		return nil, nil

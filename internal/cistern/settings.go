@@ -140,6 +140,9 @@ func (g Grant) check() error {
 
 // grants returns the grants that were set, without the owner's.
 func (s *Server) grants(ctx context.Context, b store.Bucket) ([]Grant, error) {
+	if !b.Settings.May(aclSetting) {
+		return nil, nil
+	}
 	doc, err := s.store.Setting(ctx, b, aclSetting)
 	if errors.Is(err, object.ErrNoSetting) {
 		return nil, nil

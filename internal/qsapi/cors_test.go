@@ -111,6 +111,27 @@ func TestPreflight(t *testing.T) {
 	s.want(ask("/", "https://a.example.com", "GET", ""), 405, "method_not_allowed")
 }
 
+// A cache must not keep what it got without an origin for a page of one, where the bucket says so.
+func TestAnswersVary(t *testing.T) {
+	s := start(t, nil)
+	s.want(message{as: "ALICE", method: "PUT", path: "/my-bucket"}, 201, "")
+	s.want(message{as: "ALICE", method: "PUT", path: "/my-bucket/k", body: "abc"}, 201, "")
+	for _, tt := range []struct{ vary, want string }{{"disabled", ""}, {"enabled", "Origin"}, {"enable", "Origin"}} {
+		s.set("ALICE", "/my-bucket?cors", `{"cors_rules":[{"allowed_origin":"*","allowed_methods":["GET"]}],"resp_vary":"`+tt.vary+`"}`)
+		for _, m := range []message{
+			{as: "ALICE", method: "GET", path: "/my-bucket/k"},
+			{as: "ALICE", method: "HEAD", path: "/my-bucket/k"},
+			{as: "ALICE", method: "GET", path: "/my-bucket/k", header: []string{"If-None-Match: *"}},
+			{as: "ALICE", method: "GET", path: "/my-bucket/k", header: []string{"Range: bytes=9-"}},
+			{as: "ALICE", method: "GET", path: "/my-bucket/k", header: []string{"Origin: https://a.example.com"}},
+		} {
+			if got := s.send(m).Header.Values("Vary"); strings.Join(got, "; ") != tt.want {
+				t.Errorf("resp_vary %s: %s %s %v has Vary %q, want %q", tt.vary, m.method, m.path, m.header, got, tt.want)
+			}
+		}
+	}
+}
+
 func TestAnswersToOtherOrigins(t *testing.T) {
 	s := start(t, nil)
 	s.want(message{as: "ALICE", method: "PUT", path: "/my-bucket"}, 201, "")

@@ -75,6 +75,9 @@ func (a *API) read(w *answer, r *request, over *service.GetObjectInput,
 
 	h := w.Header()
 	cacheHeaders(w, o.Status)
+	if o.Varies {
+		w.lasting("Vary", "Origin")
+	}
 	switch err := o.Err(); {
 	case errors.Is(err, object.ErrNotModified):
 		validators(h, &o.Meta)

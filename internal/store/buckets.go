@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/cisternhq/cistern/internal/object"
@@ -18,6 +19,25 @@ type Bucket struct {
 	Owner   string
 	Zone    string
 	Created time.Time // UTC
+	// Settings are which settings the bucket may have, as of when it was looked up.
+	Settings SettingSet
+}
+
+// SettingSet is a set of the names of settings, that may have more in it than were put there. It saves requests the look for settings that most
+// buckets do not have.
+type SettingSet uint64
+
+// anySetting is for buckets of which it is not known.
+const anySetting = ^SettingSet(0)
+
+// May reports whether name may be in the set.
+func (s SettingSet) May(name string) bool { return s&settingBit(name) != 0 }
+
+// settingBit is the place of a name. Two names may share one.
+func settingBit(name string) SettingSet {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // it never fails
+	return 1 << (h.Sum32() % 64)
 }
 
 // CreateBucket makes an empty bucket. It fails with object.ErrBucketExists.

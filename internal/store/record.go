@@ -219,22 +219,33 @@ func (r *reader) extensions(m *object.Meta, at *place) {
 	m.Appendable, m.DeleteMarker = has&isAppendable != 0, has&isMarker != 0
 }
 
+// bucketVersion is the version of a bucket's record that says which settings there may be. Those of version 1 do not.
+const bucketVersion = 2
+
 func encodeBucket(k Bucket) []byte {
-	b := []byte{recordVersion}
+	b := []byte{bucketVersion}
 	b = binary.AppendUvarint(b, k.ID)
 	b = appendString(b, k.Name)
 	b = appendString(b, k.Owner)
 	b = appendString(b, k.Zone)
 	b = appendTime(b, k.Created)
+	b = binary.BigEndian.AppendUint64(b, uint64(k.Settings))
 	return seal(b)
 }
 
 func decodeBucket(v []byte) (Bucket, error) {
-	r, err := unseal("bucket", recordVersion, v)
+	version := byte(bucketVersion)
+	if len(v) > 0 && v[0] == recordVersion {
+		version = recordVersion
+	}
+	r, err := unseal("bucket", version, v)
 	if err != nil {
 		return Bucket{}, err
 	}
-	k := Bucket{ID: r.uvarint(), Name: r.string(), Owner: r.string(), Zone: r.string(), Created: r.time()}
+	k := Bucket{ID: r.uvarint(), Name: r.string(), Owner: r.string(), Zone: r.string(), Created: r.time(), Settings: anySetting}
+	if version == bucketVersion {
+		k.Settings = SettingSet(r.uint64())
+	}
 	if err := r.end(); err != nil {
 		return Bucket{}, err
 	}

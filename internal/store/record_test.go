@@ -76,7 +76,8 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 
 		b := Bucket{ID: rapid.Uint64().Draw(t, "id"), Name: rapid.String().Draw(t, "name"), Owner: rapid.String().Draw(t, "owner"),
-			Zone: rapid.String().Draw(t, "zone"), Created: times().Draw(t, "made")}
+			Zone: rapid.String().Draw(t, "zone"), Created: times().Draw(t, "made"),
+			Settings: SettingSet(rapid.Uint64().Draw(t, "settings"))}
 		gotBucket, err := decodeBucket(encodeBucket(b))
 		if diff := cmp.Diff(b, gotBucket); err != nil || diff != "" {
 			t.Fatalf("bucket: %v (-want +got):\n%s", err, diff)
@@ -262,6 +263,26 @@ func BenchmarkDecodeObject(b *testing.B) {
 	for b.Loop() {
 		if _, _, err := decodeObject(v); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A bucket of the version before is read. What settings it has is not known, so it may have any.
+func TestBucketOfVersion1(t *testing.T) {
+	b := []byte{recordVersion}
+	b = binary.AppendUvarint(b, 7)
+	for _, s := range []string{"one", "me", "pek3a"} {
+		b = appendString(b, s)
+	}
+	b = seal(appendTime(b, time.Unix(1, 0).UTC()))
+	got, err := decodeBucket(b)
+	want := Bucket{ID: 7, Name: "one", Owner: "me", Zone: "pek3a", Created: time.Unix(1, 0).UTC(), Settings: anySetting}
+	if err != nil || got != want {
+		t.Errorf("decodeBucket = %+v, %v; want %+v", got, err, want)
+	}
+	for _, name := range []string{"acl", "policy", "anything"} {
+		if !got.Settings.May(name) {
+			t.Errorf("May(%q) = false for a bucket of which nothing is known", name)
 		}
 	}
 }

@@ -42,6 +42,14 @@ func (s *Store) SetSetting(ctx context.Context, b Bucket, name string, doc []byt
 		// A damaged setting is replaced: that is the only way to get rid of it.
 		if _, now, err := decodeSetting(old); old == nil || err != nil || !bytes.Equal(now, doc) {
 			batch.Set = []Record{{key, encodeSetting(random(), doc)}}
+			now, err := decodeBucket(bv)
+			if err != nil {
+				return err
+			}
+			if !now.Settings.May(name) {
+				now.Settings |= settingBit(name)
+				batch.Set = append(batch.Set, Record{bucket, encodeBucket(now)})
+			}
 		}
 		// A batch without changes still waits until what it saw is durable.
 		return storeErr(s.e.Apply(ctx, batch))

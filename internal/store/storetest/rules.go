@@ -25,6 +25,33 @@ var oddKeys = []string{
 }
 
 var storeTests = []test{
+	{"a bucket says which settings it cannot have", func(t *testing.T, e store.Engine) {
+		s := store.New(e)
+		old := newBucket(t, s, "one")
+		if old.Settings.May("acl") {
+			t.Fatal("a new bucket may have a setting")
+		}
+		check(t, s.SetSetting(bg, old, "acl", []byte("acl")))
+		put(t, s, old, "key", []byte("put")) // by who looked before
+		b, err := s.Bucket(bg, "one")
+		check(t, err)
+		if !b.Settings.May("acl") || b.Settings.May("policy") {
+			t.Fatalf("Settings = %b, want acl and not policy", b.Settings)
+		}
+		// By a handle from before, the setting is found all the same: what is asked for is what there is.
+		doc, err := s.Setting(bg, old, "acl")
+		check(t, err)
+		if string(doc) != "acl" {
+			t.Fatalf("Setting = %q", doc)
+		}
+		check(t, s.SetSetting(bg, b, "policy", []byte("policy")))
+		check(t, s.DeleteSetting(bg, b, "acl"))
+		b, err = s.Bucket(bg, "one")
+		check(t, err)
+		if !b.Settings.May("policy") {
+			t.Fatal("the bucket says that it cannot have a policy, which it has")
+		}
+	}},
 	{"a bucket is made once, found and listed by name", func(t *testing.T, e store.Engine) {
 		s := store.New(e)
 		_, err := s.Bucket(bg, "one")
