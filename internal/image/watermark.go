@@ -189,7 +189,6 @@ func (g *glyph) fill(mask *image.Alpha, x, y float64) {
 			low, high, top, bottom = min(low, px), max(high, px), min(top, py), max(bottom, py)
 		}
 	}
-	// Only as much is drawn as can be seen; a glyph may be larger than the picture.
 	area := image.Rect(int(math.Floor(low)), int(math.Floor(top)), int(math.Ceil(high)), int(math.Ceil(bottom)))
 	if len(g.outline) == 0 || area.Intersect(mask.Rect).Empty() {
 		return
@@ -216,7 +215,10 @@ func (g *glyph) fill(mask *image.Alpha, x, y float64) {
 		}
 	}
 	z.ClosePath()
-	z.Draw(mask, area, image.Opaque, image.Point{})
+	// The rasteriser draws beyond what it draws on, so a letter that is cut off has to be drawn somewhere else first.
+	whole := image.NewAlpha(area)
+	z.Draw(whole, area, image.Opaque, image.Point{})
+	draw.Draw(mask, area, whole, area.Min, draw.Over)
 }
 
 // arguments is how many points a segment has.
