@@ -32,6 +32,7 @@ func Rules() Table {
 			"internal/lifecycle": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
 			"internal/notify":    {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
 			"internal/replicate": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
+			"internal/accesslog": {Imports: []string{"internal/store", "internal/object"}, NoHTTP: true},
 
 			// What is done with pictures knows neither where they are kept nor how the network is reached.
 			"internal/image": {Imports: []string{"internal/object"}, NoHTTP: true},
@@ -43,7 +44,7 @@ func Rules() Table {
 			},
 			"internal/cistern": {
 				Imports: []string{"internal/fill", "internal/origin", "internal/store", "internal/keys", "internal/policy", "internal/seal", "internal/object",
-					"internal/lifecycle", "internal/notify", "internal/replicate", "internal/image"},
+					"internal/lifecycle", "internal/notify", "internal/replicate", "internal/accesslog", "internal/image"},
 				NoHTTP: true,
 			},
 
@@ -77,7 +78,7 @@ func Rules() Table {
 			// The dialect decodes the SDK's own structs, so that an operation is defined once.
 			"internal/qsapi": {
 				Imports: []string{"internal/cistern", "internal/sign", "internal/wire", "internal/object", "internal/seal", "internal/store",
-					"service", "request/data", "request/errors", "internal/lifecycle", "internal/notify", "internal/replicate", "internal/image"},
+					"service", "request/data", "request/errors", "internal/lifecycle", "internal/notify", "internal/replicate", "internal/accesslog", "internal/image"},
 				Tests: []string{"internal/fill", "internal/origin", "internal/keys"}, // the server below the dialect
 			},
 
@@ -88,7 +89,7 @@ func Rules() Table {
 			"internal/node": {
 				Imports: []string{"internal/qsapi", "internal/cistern", "internal/fill", "internal/origin", "internal/store/...",
 					"internal/keys", "internal/telemetry", "internal/object", "internal/sign", "service",
-					"internal/lifecycle", "internal/notify", "internal/replicate", "internal/image"},
+					"internal/lifecycle", "internal/notify", "internal/replicate", "internal/accesslog", "internal/image"},
 			},
 
 			// Nothing is hidden from the command, nothing depends on it. Examples are users of the SDK.
