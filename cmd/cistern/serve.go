@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/cisternhq/cistern/internal/accesslog"
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/keys"
 	"github.com/cisternhq/cistern/internal/lifecycle"
@@ -57,6 +58,7 @@ type settings struct {
 	lifecycle            lifecycle.Options
 	notify               notify.Options
 	replicate            replicate.Options
+	accessLog            accesslog.Options
 	eventQueue           int64
 	onlyAllowed          bool
 	breaker, retries     int
@@ -125,6 +127,7 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.IntVar(&s.notify.Workers, "notify-workers", 16, "notifications that are sent at a time")
 	fs.DurationVar(&s.replicate.MaxAge, "replication-max-age", 24*time.Hour, "how long it is tried to repeat a change in another bucket")
 	fs.IntVar(&s.replicate.Workers, "replication-workers", 4, "copies for one bucket at a time")
+	bytesVar(fs, &s.accessLog.Slice, "access-log-slice", 64<<20, "size from which on a bucket's access log is delivered before its hour is over")
 	fs.Int64Var(&s.eventQueue, "event-queue", 10_000, "events that may wait for one notification, or one bucket's replication; what comes beyond is lost and counted")
 
 	fs.StringArrayVar(&s.allow, "allow-source", nil, "CIDR, address or host that every bucket may fill from, though it is not public (repeatable)")
@@ -218,6 +221,7 @@ func (s *settings) check() ([]mirror, error) {
 		"notify-workers":      int64(s.notify.Workers),
 		"replication-max-age": int64(s.replicate.MaxAge),
 		"replication-workers": int64(s.replicate.Workers),
+		"access-log-slice":    s.accessLog.Slice,
 		"event-queue":         s.eventQueue,
 		"idle-timeout":        int64(s.idleTimeout), "stall-timeout": int64(s.stall),
 		"source-connect-timeout": int64(s.origin.ConnectTimeout), "source-tls-timeout": int64(s.origin.TLSTimeout),
@@ -312,7 +316,7 @@ func (s *settings) run(ctx context.Context, out, logs io.Writer, getenv func(str
 		Engine: engine, Keys: ring, Origin: s.origin, Fill: s.fill, Zone: s.zone, Domains: s.domains,
 		OwnersBind: s.cname == "owner", WebsiteIndex: s.index, WebsiteError: s.errorPage, TrustedProxies: proxies,
 		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, Logger: log, Version: version,
-		Lifecycle: s.lifecycle, Notify: s.notify, Replicate: s.replicate, EventQueue: s.eventQueue,
+		Lifecycle: s.lifecycle, Notify: s.notify, Replicate: s.replicate, AccessLog: s.accessLog, EventQueue: s.eventQueue,
 	})
 	if err != nil {
 		return err

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
+	"github.com/cisternhq/cistern/internal/accesslog"
 	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/notify"
 	"github.com/cisternhq/cistern/internal/object"
@@ -190,6 +192,47 @@ func (s *Server) MayReplicate(ctx context.Context, from store.Bucket, to, key st
 		need = deleteObject
 	}
 	return s.open(ctx, Caller{Owner: from.Owner}, to, key, need)
+}
+
+// Logging returns the document that says where the log of a bucket goes, or [object.ErrNoSetting].
+func (s *Server) Logging(ctx context.Context, c Caller, bucket string) ([]byte, error) {
+	return s.document(ctx, c, bucket, accesslog.Setting)
+}
+
+// maxLogName is what the server adds to the prefix of a log: two dashes more than the bucket's name, the hour, a number and the ending.
+const maxLogName = 63 + len("-2006-01-02-15-999999.log")
+
+// SetLogging has the requests for a bucket written down from now on. doc is what says so.
+func (s *Server) SetLogging(ctx context.Context, c Caller, bucket string, t accesslog.Target, doc []byte) error {
+	b, err := s.open(ctx, c, bucket, "", own)
+	if err != nil {
+		return err
+	}
+	if len(t.Prefix) > object.MaxKeyLen-maxLogName || !utf8.ValidString(t.Prefix) {
+		return object.Explain(object.ErrInvalidRequest, "target_prefix is not UTF-8 of at most %d bytes", object.MaxKeyLen-maxLogName)
+	}
+	to, err := s.store.Bucket(ctx, t.Bucket)
+	if errors.Is(err, object.ErrNoSuchBucket) || err == nil && !accesslog.Fits(b, to) {
+		// Whether somebody else's bucket exists is nobody's business.
+		return object.Explain(object.ErrInvalidRequest, "target_bucket %q is no bucket of the same owner in the same zone", t.Bucket)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.setBackground(ctx, b, accesslog.Setting, t, doc); err != nil {
+		return err
+	}
+	s.logging(ctx)
+	return nil
+}
+
+// RemoveLogging ends the writing down. What was not delivered by then is dropped.
+func (s *Server) RemoveLogging(ctx context.Context, c Caller, bucket string) error {
+	if err := s.removeBackground(ctx, c, bucket, accesslog.Setting); err != nil {
+		return err
+	}
+	s.logging(ctx)
+	return nil
 }
 
 // Forget lets go of what is remembered of a key, after a job changed what is stored under it.

@@ -15,7 +15,7 @@ import (
 	"github.com/cisternhq/cistern/internal/store"
 )
 
-// Options are the parts of a server; all must be set.
+// Options are the parts of a server; all must be set, but for Logging.
 type Options struct {
 	Store  *store.Store
 	Filler *fill.Filler
@@ -28,6 +28,8 @@ type Options struct {
 	OwnersBind bool
 	// Images bounds what is done with pictures.
 	Images image.Options
+	// Logging is called when a bucket's access log was switched on or off; nil means nobody asks.
+	Logging func(context.Context)
 }
 
 // Server does what dialects ask for. It is safe for concurrent use. It owns none of its parts.
@@ -37,6 +39,8 @@ type Server struct {
 	origin *origin.Client
 
 	images *image.Processor
+
+	logging func(context.Context)
 
 	domains    []string
 	ownersBind bool
@@ -49,7 +53,10 @@ type Server struct {
 
 // New returns a server of the parts in o.
 func New(o Options) *Server {
-	s := &Server{store: o.Store, filler: o.Filler, origin: o.Origin, ownersBind: o.OwnersBind, images: image.New(o.Images)}
+	s := &Server{store: o.Store, filler: o.Filler, origin: o.Origin, ownersBind: o.OwnersBind, images: image.New(o.Images), logging: o.Logging}
+	if s.logging == nil {
+		s.logging = func(context.Context) {}
+	}
 	for _, d := range o.Domains {
 		s.domains = append(s.domains, hostName(d))
 	}

@@ -284,3 +284,44 @@ func TestReplicationSurvivesARestart(t *testing.T) {
 		return metric(t, s, "cistern_replication_pending") == 0 && metric(t, s, "cistern_replication_deleted_total") == 1
 	})
 }
+
+func TestAccessLogs(t *testing.T) {
+	dir := t.TempDir()
+	first := cisterntest.Start(t, cisterntest.OnDisk(dir))
+	b := first.Bucket("bucket")
+	must[*service.PutBucketOutput](t)(b.Put())
+	must[*service.PutBucketOutput](t)(first.Bucket("target").Put())
+	must[*service.PutBucketLoggingOutput](t)(b.PutLogging(&service.PutBucketLoggingInput{TargetBucket: ptr("target"), TargetPrefix: ptr("logs/")}))
+	must[*service.PutObjectOutput](t)(b.PutObject("a b", &service.PutObjectInput{Body: strings.NewReader("12345")}))
+	do(t, keys.Key{}, "GET", first.URL+"/bucket/a%20b?access_key_id=SECRET&expires=1&signature=SECRET", "", "")
+	do(t, keys.Key{}, "GET", first.URL+"/target/x", "", "")
+	first.Stop(5 * time.Second) // before the lines were written, perhaps
+
+	// A slice of one byte is full at once: nobody has to wait for the hour.
+	s := cisterntest.Start(t, cisterntest.OnDisk(dir), cisterntest.With(func(o *node.Options) { o.AccessLog.Slice, o.AccessLog.Look = 1, 10*time.Millisecond }))
+	var text string
+	until(t, "the log is delivered", func() bool {
+		out, err := s.Bucket("target").ListObjects(&service.ListObjectsInput{Prefix: ptr("logs/bucket-")})
+		if err != nil || len(out.Keys) == 0 {
+			return false
+		}
+		text = ""
+		for _, key := range out.Keys {
+			_, body := do(t, s.Operator, "GET", s.URL+"/target/"+*key.Key, "", "")
+			text += body
+		}
+		return strings.Count(text, "\n") >= 3
+	})
+	op := node.Operator().Owner
+	for _, want := range []string{
+		`127.0.0.1 - [`, `"PUT /bucket?logging`, `"PUT /bucket/a%20b" 201 `, ` 5 0 "`, ` bucket put_object ` + op + ` `,
+		`"GET /bucket/a%20b?access_key_id=***&expires=1&signature=***" 40`, ` bucket - - `,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the log lacks %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "SECRET") || strings.Contains(text, "/target/x") || strings.Count(text, "\n") != 3 {
+		t.Errorf("the log shows a credential, or requests for another bucket:\n%s", text)
+	}
+}

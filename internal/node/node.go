@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cisternhq/cistern/internal/accesslog"
 	"github.com/cisternhq/cistern/internal/cistern"
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/keys"
@@ -61,10 +62,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Version is shown in the metrics.
 	Version string
-	// Lifecycle, Notify and Replicate are the settings of what the server does by itself. What ties them to the rest is set by New.
+	// Lifecycle, Notify, Replicate and AccessLog are the settings of what the server does by itself. What ties them to the rest is set by New.
 	Lifecycle lifecycle.Options
 	Notify    notify.Options
 	Replicate replicate.Options
+	AccessLog accesslog.Options
 	// EventQueue bounds the events that wait for one consumer of a bucket; 0 means 10,000.
 	EventQueue int64
 }
@@ -85,6 +87,7 @@ type Node struct {
 	lifecycle  *lifecycle.Runner
 	notifier   *notify.Notifier
 	replicator *replicate.Replicator
+	accessLog  *accesslog.Log
 
 	// operations are the counters of the API's operations, looked up once.
 	operations map[string]*telemetry.Operation
@@ -138,7 +141,12 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	o.Fill.OnBreaker = n.breaker
 	n.filler = fill.New(o.Fill)
-	n.core = cistern.New(cistern.Options{Store: n.store, Filler: n.filler, Origin: n.client, Domains: o.Domains, OwnersBind: o.OwnersBind})
+	o.AccessLog.Store, o.AccessLog.Logger = n.store, o.Logger
+	o.AccessLog.Changed = func(b store.Bucket, key string) { n.core.Forget(b, key) }
+	n.accessLog = accesslog.New(o.AccessLog)
+	n.core = cistern.New(cistern.Options{
+		Store: n.store, Filler: n.filler, Origin: n.client, Domains: o.Domains, OwnersBind: o.OwnersBind, Logging: n.accessLog.Refresh,
+	})
 
 	o.Lifecycle.Store, o.Lifecycle.Deleted, o.Lifecycle.Logger = n.store, n.core.Forget, o.Logger
 	n.lifecycle = lifecycle.New(o.Lifecycle)
@@ -172,6 +180,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.lifecycle.Start()
 	n.notifier.Start()
 	n.replicator.Start()
+	n.accessLog.Start()
 	return n, nil
 }
 
@@ -275,6 +284,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if requests != nil || fills != nil {
 		n.log.Warn("the grace period is over: what was still running was aborted")
 	}
+	n.accessLog.Close() // the last request is in it
 	n.client.Close()
 	if err := n.store.Close(); err != nil {
 		return fmt.Errorf("close store: %w", err)

@@ -3,8 +3,11 @@ package node
 import (
 	"context"
 	"log/slog"
+	"net"
+	"strings"
 	"time"
 
+	"github.com/cisternhq/cistern/internal/accesslog"
 	"github.com/cisternhq/cistern/internal/fill"
 	"github.com/cisternhq/cistern/internal/qsapi"
 	"github.com/cisternhq/cistern/internal/telemetry"
@@ -26,6 +29,38 @@ func (n *Node) answered(r qsapi.Report) {
 	o.Observe(telemetry.Request{
 		Status: r.Status, Received: r.Received, Sent: r.Sent, FirstByte: r.FirstByte, Duration: r.Duration, Cache: cache,
 	})
+	if n.accessLog.Wants(r.Bucket) {
+		n.accessLog.Add(entry(r))
+	}
+}
+
+// entry is a request as its bucket's owner sees it in the access log.
+func entry(r qsapi.Report) accesslog.Entry {
+	e := accesslog.Entry{
+		Bucket: r.Bucket, Address: r.Request.RemoteAddr, Time: r.Began, Duration: r.Duration, Method: r.Request.Method, Path: r.Request.URL.EscapedPath(),
+		Query: r.Request.URL.RawQuery, Status: r.Status, Received: r.Received, Sent: r.Sent, UserAgent: r.Request.UserAgent(), Referer: r.Request.Referer(),
+		Action: action(r.Operation), User: r.User, RequestID: r.ID,
+	}
+	if host, _, err := net.SplitHostPort(e.Address); err == nil {
+		e.Address = host
+	}
+	return e
+}
+
+// action is the title of an operation's page as one word, such as get_object.
+func action(title string) string {
+	if title == "none" {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case ' ':
+			return '_'
+		case '(', ')':
+			return -1
+		}
+		return r
+	}, strings.ToLower(title))
 }
 
 // filled counts an ended flight and writes its line.
@@ -79,10 +114,12 @@ func (n *Node) snapshot() telemetry.Snapshot {
 	defer cancel()
 	untold, _ := n.notifier.Pending(ctx) // a store that cannot be read shows elsewhere
 	unrepeated, _ := n.replicator.Pending(ctx)
+	written := n.accessLog.Stats()
 	return telemetry.Snapshot{
 		LifecycleRuns: aged.Runs, Expired: aged.Expired, Transitioned: aged.Transitioned, Aborted: aged.Aborted, LifecycleFailed: aged.Failed,
 		LastLifecycle: aged.LastRun,
 		Delivered:     told.Delivered, DeliveryFailed: told.Failed, DeliveryExpired: told.Expired, EventsLost: told.Lost, Untold: untold,
+		LogLines: written.Lines, LogLost: written.Lost, LogsDelivered: written.Delivered, LogPending: written.Pending,
 		Replicated: repeated.Copied, ReplicaDeleted: repeated.Deleted, ReplicationFailed: repeated.Failed, ReplicationExpired: repeated.Expired,
 		ReplicationLost: repeated.Lost, Unrepeated: unrepeated,
 		Breakers: breakers, NotClosed: int64(s.NotClosed),

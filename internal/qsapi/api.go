@@ -83,6 +83,12 @@ type Report struct {
 	Duration time.Duration
 	// Cache says how the read of an object was served.
 	Cache Cache
+
+	// Began is when the request came in, ID its id. Bucket is the one that it named and User who signed it; "" for none.
+	Began            time.Time
+	ID, Bucket, User string
+	// Request is the request itself, from which headers may still be read.
+	Request *http.Request
 }
 
 // Cache says how the read of an object was served.
@@ -178,7 +184,7 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, hr *http.Request) {
 	default:
 		a.writeError(w, r, err)
 	}
-	a.report(w, r, err, cut, time.Since(began))
+	a.report(w, r, err, cut, began)
 	if cut {
 		panic(http.ErrAbortHandler)
 	}
@@ -274,8 +280,10 @@ func checkHeaders(w *answer, r *http.Request) error {
 }
 
 // report writes the request's log line and tells OnRequest. Neither sees credentials: the query is left out.
-func (a *API) report(w *answer, r *request, err error, cut bool, took time.Duration) {
+func (a *API) report(w *answer, r *request, err error, cut bool, began time.Time) {
+	took := time.Since(began)
 	rep := Report{
+		Began: began, ID: r.id, Bucket: r.target.bucket, User: r.caller.Owner, Request: r.Request,
 		Operation: r.operation, Status: w.status, Received: r.body.n, Sent: w.sent,
 		FirstByte: w.firstByte, Duration: took, Cache: w.cache,
 	}

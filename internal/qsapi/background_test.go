@@ -92,6 +92,20 @@ var settingTests = []settingTest{
 			`{"rules":[{"id":"a","filters":{"prefix":"a"},"destination":{"bucket":"target"}},{"id":"b","filters":{"prefix":"b"},"destination":{"bucket":"foreign"}}]}`: "all rules have the same",
 		},
 	},
+	{
+		name: "logging",
+		good: []string{`{"target_bucket":"target","target_prefix":"logs/"}`, `{"target_bucket":"bucket","target_prefix":""}`},
+		bad: map[string]string{
+			`{}`:                         "target_bucket is missing",
+			`{"target_bucket":"target"}`: "target_prefix is missing",
+			`{"target_prefix":"x"}`:      "target_bucket is missing",
+			`{"target_bucket":"","target_prefix":"x"}`:                                       "target_bucket is missing",
+			`{"target_bucket":"nowhere","target_prefix":"x"}`:                                "target_bucket \"nowhere\" is no bucket of the same owner",
+			`{"target_bucket":"foreign","target_prefix":"x"}`:                                "target_bucket \"foreign\" is no bucket of the same owner",
+			`{"target_bucket":"target","target_prefix":"` + strings.Repeat("x", 1000) + `"}`: "target_prefix",
+			`{"target_bucket":1,"target_prefix":"x"}`:                                        "target_bucket",
+		},
+	},
 }
 
 func TestSettings(t *testing.T) {

@@ -31,6 +31,9 @@ type Snapshot struct {
 	// Of replication between buckets: objects that were copied and deleted, attempts that failed, changes that were given up and that found their
 	// queue full, and those that wait now.
 	Replicated, ReplicaDeleted, ReplicationFailed, ReplicationExpired, ReplicationLost, Unrepeated int64
+
+	// Of access logs: lines that were written and that were lost, objects that were delivered, and bytes that wait to be.
+	LogLines, LogLost, LogsDelivered, LogPending int64
 }
 
 // Breaker is a source that is left alone (open), or whose next answer decides (half-open).
@@ -77,6 +80,10 @@ func (m *Metrics) Watch(read func() Snapshot) {
 		{desc("cistern_replication_expired_total", "Changes given up because they could not be repeated in time."), prometheus.CounterValue, func(s Snapshot) int64 { return s.ReplicationExpired }},
 		{desc("cistern_replication_lost_total", "Changes for which a bucket's queue had no room; the bucket is compared as a whole then."), prometheus.CounterValue, func(s Snapshot) int64 { return s.ReplicationLost }},
 		{desc("cistern_replication_pending", "Changes that wait to be repeated now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.Unrepeated }},
+		{desc("cistern_access_log_lines_total", "Lines written to access logs of buckets."), prometheus.CounterValue, func(s Snapshot) int64 { return s.LogLines }},
+		{desc("cistern_access_log_lost_lines_total", "Lines that there was no room for in an access log."), prometheus.CounterValue, func(s Snapshot) int64 { return s.LogLost }},
+		{desc("cistern_access_logs_delivered_total", "Objects made of access logs."), prometheus.CounterValue, func(s Snapshot) int64 { return s.LogsDelivered }},
+		{desc("cistern_access_log_pending_bytes", "Bytes of access logs that wait to become an object now."), prometheus.GaugeValue, func(s Snapshot) int64 { return s.LogPending }},
 	}})
 }
 
