@@ -14,6 +14,8 @@ const (
 	// maxObjects is how many objects of a PDF are looked at, and maxInflated how much is decompressed to find them, in bytes.
 	maxObjects  = 200_000
 	maxInflated = 16 << 20
+	// perStream is what a stream of objects counts for in maxInflated beside its own bytes: to begin with one costs something, too.
+	perStream = 4 << 10
 	// maxIndex is how long the index of a stream of objects may be, in bytes.
 	maxIndex = 1 << 20
 	// maxPageTree is how deep the first page may lie in the tree of pages.
@@ -96,23 +98,27 @@ func objectNumber(before []byte) (int, bool) {
 	return n, err == nil && err2 == nil && n > 0
 }
 
-// unpack adds the objects of a stream of objects. It decompresses at most limit bytes, and returns how many.
+// unpack adds the objects of a stream of objects. It decompresses at most limit bytes, and returns how many it looked at: what is in front of the
+// stream counts as well, or else a file of nothing but beginnings would be looked at again from each of them.
 func (doc pdfDoc) unpack(body []byte, limit int64) int64 {
 	dict := dictionary(body)
 	at := len(dict)
-	i := bytes.Index(body[at:], []byte("stream"))
-	if i < 0 || i > 16 {
-		return 0
+	cost := int64(perStream + at)
+	// At once, as a search of all that follows would be one of the whole file for each stream.
+	i := bytes.Index(body[at:min(len(body), at+16+len("stream"))], []byte("stream"))
+	if i < 0 {
+		return cost
 	}
 	data := bytes.TrimLeft(body[at+i+len("stream"):], "\r\n")
 	z, err := zlib.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return 0
+		return cost
 	}
 	text, _ := io.ReadAll(io.LimitReader(z, limit)) // what comes before an error may be all that is needed
+	cost += int64(len(text))
 	first, _ := strconv.Atoi(string(word(entry(dict, "First"))))
 	if first <= 0 || first > min(len(text), maxIndex) {
-		return int64(len(text))
+		return cost
 	}
 	index := bytes.Fields(text[:first])
 	for i := 0; i+1 < len(index) && len(doc) < maxObjects; i += 2 {
@@ -131,7 +137,7 @@ func (doc pdfDoc) unpack(body []byte, limit int64) int64 {
 		}
 		doc[number] = object
 	}
-	return int64(len(text))
+	return cost
 }
 
 // root returns the catalogue: what the last trailer names, or the object that says that it is one.
@@ -141,7 +147,11 @@ func (doc pdfDoc) root(file []byte) ([]byte, bool) {
 			return o, true
 		}
 	}
+	left := len(file) + maxInflated // objects of a stream may lie one in the other
 	for _, o := range doc {
+		if left -= len(dictionary(o)); left < 0 {
+			break
+		}
 		if bytes.Equal(word(entry(o, "Type")), []byte("/Catalog")) {
 			return o, true
 		}
