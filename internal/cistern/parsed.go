@@ -8,8 +8,9 @@ import (
 // parsed keeps what the settings documents of buckets say, so that a hit does not decode the same JSON each time. It is never out of date: the
 // store is asked for the document all the same, and another document is decoded anew. What it returns is shared and must not be changed.
 type parsed[T any] struct {
-	mu   sync.RWMutex // guards docs
-	docs map[uint64]entry[T]
+	mu    sync.RWMutex // guards docs, bytes
+	docs  map[uint64]entry[T]
+	bytes int // of all documents
 }
 
 type entry[T any] struct {
@@ -17,8 +18,11 @@ type entry[T any] struct {
 	value T
 }
 
-// maxParsed bounds the buckets that are remembered; beyond it all are forgotten.
-const maxParsed = 10_000
+// maxParsed and maxParsedBytes bound the buckets that are remembered, and their documents; beyond either all are forgotten.
+const (
+	maxParsed      = 10_000
+	maxParsedBytes = 8 << 20
+)
 
 // get returns what doc, a document of the bucket, says, by decode if that is not known.
 func (p *parsed[T]) get(bucket uint64, doc []byte, decode func([]byte) (T, error)) (T, error) {
@@ -34,8 +38,9 @@ func (p *parsed[T]) get(bucket uint64, doc []byte, decode func([]byte) (T, error
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.docs == nil || len(p.docs) >= maxParsed {
-		p.docs = make(map[uint64]entry[T])
+	p.bytes += len(doc) - len(p.docs[bucket].doc)
+	if p.docs == nil || len(p.docs) >= maxParsed || p.bytes > maxParsedBytes {
+		p.docs, p.bytes = make(map[uint64]entry[T]), len(doc)
 	}
 	p.docs[bucket] = entry[T]{bytes.Clone(doc), value}
 	return value, nil

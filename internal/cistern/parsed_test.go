@@ -2,6 +2,7 @@ package cistern
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -40,5 +41,16 @@ func TestParsed(t *testing.T) {
 	}
 	if n := len(p.docs); n > maxParsed {
 		t.Errorf("%d buckets are remembered, want %d at most", n, maxParsed)
+	}
+	large := strings.Repeat("x", maxParsedBytes/4)
+	for i := range uint64(20) {
+		get(i%7, large)
+		bytes := 0
+		for _, e := range p.docs {
+			bytes += len(e.doc)
+		}
+		if bytes > maxParsedBytes || bytes != p.bytes {
+			t.Fatalf("documents of %d bytes are remembered, counted as %d; want %d at most", bytes, p.bytes, maxParsedBytes)
+		}
 	}
 }

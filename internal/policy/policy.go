@@ -102,13 +102,19 @@ type condition interface {
 	holds(r *Request, effect Decision) bool
 }
 
+// maxReferer is the longest header that is held against patterns, in bytes.
+const maxReferer = 8192
+
 // referer is string_like, and with not string_not_like. A header that is not there counts as an empty one.
 type referer struct {
 	patterns []glob
 	not      bool
 }
 
-func (c referer) holds(r *Request, _ Decision) bool {
+func (c referer) holds(r *Request, effect Decision) bool {
+	if len(r.Referer) > maxReferer {
+		return effect == Deny // its sender wants work to be done; browsers send no more than half of that
+	}
 	return c.not != slices.ContainsFunc(c.patterns, func(g glob) bool { return g.matches(r.Referer) })
 }
 

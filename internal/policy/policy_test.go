@@ -192,13 +192,26 @@ func TestDocumentIsWhatWasSet(t *testing.T) {
 
 // A pattern that would take a backtracking matcher longer than the world has been there.
 func TestPatternsCostLittle(t *testing.T) {
-	pattern, text := strings.Repeat("a*", 500)+"b", strings.Repeat("a", 60_000)
+	pattern, text := strings.Repeat("a*", 500)+"b", strings.Repeat("a", 8_000)
 	p := parse(t, "["+rule("r", "allow", `"user":["*"],"action":["get_object"],"resource":["photos/*"],"condition":{"string_like":{"Referer":["`+pattern+`"]}}`)+"]")
 	if got := p.Decide(policy.Request{Action: "get_object", Key: "a", Referer: text}); got != policy.Silent {
 		t.Errorf("Decide = %v, want silence", got)
 	}
 	if got := p.Decide(policy.Request{Action: "get_object", Key: "a", Referer: text + "b"}); got != policy.Allow {
 		t.Errorf("Decide = %v, want allow", got)
+	}
+}
+
+// What is too long to be looked at lets nobody in and keeps everybody out.
+func TestLongReferer(t *testing.T) {
+	long := strings.Repeat("a", 8193)
+	for effect, want := range map[string]policy.Decision{"allow": policy.Silent, "deny": policy.Deny} {
+		for _, operator := range []string{"string_like", "string_not_like"} {
+			p := parse(t, "["+rule("r", effect, `"user":["*"],"action":["get_object"],"resource":["photos/*"],"condition":{"`+operator+`":{"Referer":["b*"]}}`)+"]")
+			if got := p.Decide(policy.Request{Action: "get_object", Key: "a", Referer: long}); got != want {
+				t.Errorf("%s by %s = %v, want %v", effect, operator, got, want)
+			}
+		}
 	}
 }
 

@@ -1,8 +1,10 @@
 package qsapi_test
 
 import (
+	"io"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -177,6 +179,32 @@ func TestWebsite(t *testing.T) {
 	link := sign.Query(sign.Request{Method: "GET", Path: "/a.css", Bucket: "my-bucket", Header: http.Header{}}, "ALICE", "secret-alice", now.Unix()+60)
 	s.want(message{method: "GET", path: "/a.css?" + link, host: "www.example.com"}, 200, "")
 	s.want(message{method: "GET", path: "/a.css", host: "www.example.com"}, 403, "permission_denied")
+}
+
+// The pages of a website come from the bucket's source like any object.
+func TestWebsiteFillsItself(t *testing.T) {
+	s := mirrored(t, func(w http.ResponseWriter, r *http.Request) {
+		pages := map[string]string{"/base/index.html": "home", "/base/docs/index.html": "docs", "/base/error.html": "sorry"}
+		page, ok := pages[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Content-Length", strconv.Itoa(len(page)))
+		io.WriteString(w, page)
+	})
+	s.set("OPERATOR", "/mirrored?cname", bind("www.example.com", "website"))
+	for _, tt := range []struct {
+		path   string
+		status int
+		body   string
+	}{{"/", 200, "home"}, {"/docs/", 200, "docs"}, {"/none", 404, "sorry"}, {"/none/", 404, "sorry"}, {"/", 200, "home"}, {"/none", 404, "sorry"}} {
+		r := s.send(message{method: "GET", path: tt.path, host: "www.example.com"})
+		if r.StatusCode != tt.status || r.body != tt.body || r.Header.Get("Content-Type") != "text/html" {
+			t.Errorf("GET %s = %d %q, want %d %q", tt.path, r.StatusCode, r.body, tt.status, tt.body)
+		}
+	}
 }
 
 func TestWebsitePages(t *testing.T) {
