@@ -43,8 +43,8 @@ type Copy struct {
 // Copy makes an object of another one, whatever was there. A source that is missing is filled first if its bucket has a mirror. The copy is of the source
 // as it was at one moment, also when that is replaced meanwhile. It has the source's entity tag as long as the bytes at rest are the source's too.
 //
-// A copy of an object onto itself changes what is known of it and leaves the bytes alone, unless they are to be encrypted in another way. It must change
-// something: otherwise it is [object.ErrInvalidRequest]. A source of more than [object.MaxPutSize] is [object.ErrTooLarge].
+// A copy of an object onto itself changes what is known of it and leaves the bytes alone, unless they are to be encrypted in another way. With nothing to
+// change it makes the object newer, which is how rclone sets a time. A source of more than [object.MaxPutSize] is [object.ErrTooLarge].
 func (s *Server) Copy(ctx context.Context, c Caller, bucket, key string, cp Copy) (object.Meta, error) {
 	b, err := s.target(ctx, c, bucket, key)
 	if err != nil {
@@ -195,10 +195,6 @@ func (s *Server) copyOntoItself(ctx context.Context, b store.Bucket, key string,
 	was := o.Meta.Encryption
 	if (was == nil) != (cp.Key == nil) || was != nil && !cp.Key.Fits(was) {
 		return s.copyTo(ctx, b, key, o, cp)
-	}
-	if cp.Replace == nil && cp.StorageClass == "" {
-		return object.Meta{}, object.Explain(object.ErrInvalidRequest,
-			"the object is copied onto itself and nothing of it changes; replace its metadata, or name a storage class or another encryption")
 	}
 	return s.store.Move(ctx, b, key, b, key, func(m *object.Meta) error {
 		if err := errors.Join(holds(cp.Source.Conditions, m), fits(m, cp.Source.Key)); err != nil {
