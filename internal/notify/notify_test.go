@@ -1,10 +1,12 @@
 package notify_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -328,6 +330,25 @@ func TestOldEventsAreGivenUp(t *testing.T) {
 		}
 		if s := n.Stats(); s.Expired != 1 || s.Delivered != 1 {
 			t.Errorf("stats = %+v, want one given up and one delivered", s)
+		}
+	})
+}
+
+func TestLogsHoldNoQuery(t *testing.T) {
+	toldTest(t, func(t *testing.T, o *told) {
+		var log bytes.Buffer
+		o.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		const url = "http://hook.example/events?token=secret"
+		o.answers(url, "status")
+		r := to(url, "create_object")
+		r.ID = "hook"
+		o.set(r)
+		n := o.start()
+		o.put("a")
+		later(100 * time.Millisecond)
+		n.Close() // nobody writes to the log any more
+		if got := log.String(); !strings.Contains(got, "http://hook.example/events") || strings.Contains(got, "secret") {
+			t.Errorf("the log is %q, want the address without its query", got)
 		}
 	})
 }

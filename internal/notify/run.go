@@ -255,7 +255,7 @@ func (n *Notifier) tell(q store.Queue) error {
 				}
 				n.failed.Add(1)
 				gaveUp := time.Since(e.At) >= n.o.MaxAge
-				n.log.Warn("notification failed", "bucket", b.Name, "notification", r.ID, "key", e.Key, "url", r.URL, "error", why, "given_up", gaveUp)
+				n.log.Warn("notification failed", "bucket", b.Name, "notification", r.ID, "key", e.Key, "url", withoutQuery(r.URL), "error", why, "given_up", gaveUp)
 				if !gaveUp {
 					n.later(q)
 					return nil
@@ -327,6 +327,12 @@ func (n *Notifier) deliver(b store.Bucket, r Rule, e store.Event) (why string) {
 		return "the answer was " + strconv.Itoa(status)
 	}
 	return ""
+}
+
+// withoutQuery is an address as it may stand in a log: what lets the one who tells in is often in the query.
+func withoutQuery(url string) string {
+	address, _, _ := strings.Cut(url, "?")
+	return address
 }
 
 // problem logs an error of the store, unless the notifier is ending.
