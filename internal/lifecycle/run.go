@@ -187,7 +187,10 @@ func (r *Runner) problem(what string, err error, attrs ...any) {
 func (r *Runner) pass(s state) {
 	buckets, err := r.o.Store.Buckets(r.ctx)
 	if err != nil {
+		// The run is not done, or else nothing would age for a whole interval.
 		r.problem("the buckets cannot be listed", err)
+		r.sleep(time.Minute)
+		return
 	}
 	for _, b := range buckets {
 		if b.Name < s.Bucket {

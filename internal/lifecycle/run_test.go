@@ -3,10 +3,12 @@ package lifecycle_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,6 +222,40 @@ func (e *onApply) Apply(ctx context.Context, b *store.Batch) error {
 		e.before(b)
 	}
 	return e.Engine.Apply(ctx, b)
+}
+
+// noScan is a disk that cannot be read for a while.
+type noScan struct {
+	store.Engine
+	broken atomic.Bool
+}
+
+func (e *noScan) Scan(ctx context.Context, lower, upper []byte) (store.Iterator, error) {
+	if e.broken.Load() {
+		return nil, errors.New("input/output error")
+	}
+	return e.Engine.Scan(ctx, lower, upper)
+}
+
+func TestARunThatCannotBeginIsNotDone(t *testing.T) {
+	disk := &noScan{}
+	agedTest(t, func(e store.Engine) store.Engine { disk.Engine = e; return disk }, func(t *testing.T, a *aged) {
+		a.set(expire(1, ""))
+		a.put(2*day, "a")
+		disk.broken.Store(true)
+		r := a.start()
+		defer r.Close()
+		later(150 * time.Second)
+		disk.broken.Store(false)
+		if s := r.Stats(); s.Runs != 0 || s.Failed != 3 {
+			t.Errorf("stats = %+v, want no run, and a failure each minute", s)
+		}
+		later(time.Minute)
+		a.want("")
+		if s := r.Stats(); s.Runs != 1 || s.Expired != 1 {
+			t.Errorf("stats = %+v, want one run that deleted the object", s)
+		}
+	})
 }
 
 // The run looks at a page, a client overwrites an object of it, the run deletes what it saw.
