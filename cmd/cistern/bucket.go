@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -11,12 +13,13 @@ import (
 func newBucket() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bucket",
-		Short: "Make, list and remove buckets",
+		Short: "Make, list, look at and remove buckets",
 		Example: `  cistern bucket make demo
   cistern bucket ls
+  cistern bucket stat demo
   cistern bucket rm demo`,
 	}
-	c.AddCommand(newBucketMake(), newBucketList(), newBucketRemove())
+	c.AddCommand(newBucketMake(), newBucketList(), newBucketStat(), newBucketRemove())
 	return group(c)
 }
 
@@ -76,6 +79,78 @@ func newBucketList() *cobra.Command {
 	}
 	cl.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	return c
+}
+
+// held is bucket stat --json.
+type held struct {
+	URL     string           `json:"url"`
+	Zone    string           `json:"zone"`
+	Created string           `json:"created,omitempty"`
+	Status  string           `json:"status"`
+	Objects int64            `json:"objects"`
+	Size    int64            `json:"size"`
+	Classes map[string]class `json:"classes,omitempty"`
+}
+
+// class is what a bucket holds in one storage class.
+type class struct {
+	Objects int64 `json:"objects"`
+	Size    int64 `json:"size"`
+}
+
+func newBucketStat() *cobra.Command {
+	var cl client
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "stat BUCKET",
+		Short:   "Show how much a bucket holds",
+		Long:    "Show how many objects a bucket holds, with how many bytes, as it is at this moment. Only its owner may.",
+		Example: "  cistern bucket stat demo",
+		Args:    args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			name, err := bucketName(args[0])
+			if err != nil {
+				return err
+			}
+			b, err := cl.bucket(name)
+			if err != nil {
+				return err
+			}
+			out, err := b.GetStatisticsWithContext(c.Context())
+			if err != nil {
+				return explain(err)
+			}
+			h := held{
+				URL: location{Bucket: name}.String(), Zone: service.StringValue(out.Location), Status: service.StringValue(out.Status),
+				Objects: service.Int64Value(out.Count), Size: service.Int64Value(out.Size), Classes: map[string]class{},
+			}
+			if out.Created != nil {
+				h.Created = formatTime(*out.Created)
+			}
+			for name, in := range out.StorageClasses {
+				if in != nil {
+					h.Classes[name] = class{service.Int64Value(in.Count), service.Int64Value(in.Size)}
+				}
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), h)
+			}
+			row := func(name, value string) { fmt.Fprintf(c.OutOrStdout(), "%-14s %s\n", name, printable(value)) }
+			row("url", h.URL)
+			row("zone", h.Zone)
+			row("created", h.Created)
+			row("status", h.Status)
+			row("objects", fmt.Sprint(h.Objects))
+			row("size", fmt.Sprint(h.Size))
+			for _, name := range slices.Sorted(maps.Keys(h.Classes)) {
+				row(name, fmt.Sprintf("%d objects, %d bytes", h.Classes[name].Objects, h.Classes[name].Size))
+			}
+			return nil
+		},
+	}
+	cl.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 

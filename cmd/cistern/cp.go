@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
 	"mime"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cisternhq/cistern/client/upload"
 	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/service"
 )
@@ -31,6 +31,8 @@ A target that ends in "/", is a bucket or is a folder that exists keeps the name
 with all below it. A file appears under its name only when it is complete. A key that has no safe file name, such as "../x" or
 "a//b", is reported and left out: nothing is ever written outside of the target. So is a key like "dir" beside "dir/child",
 because a file and a folder cannot share a name.
+
+Files of 32 MiB and more are uploaded in parts, four at a time; where that fails the parts are deleted.
 
 A server that says when to come back (429 or 503 with Retry-After, up to a minute) is asked again for an object, three times at most.
 After one object failed the others are still copied; the exit code is 3 then.`,
@@ -209,6 +211,12 @@ func (cp *copier) walk(b *service.Bucket, dir string, to location, add func(job)
 	})
 }
 
+const (
+	// inParts is from which size on a file is uploaded in parts, some side by side.
+	inParts  = 32 << 20 // bytes
+	partSize = 16 << 20 // bytes
+)
+
 func (cp *copier) upload(b *service.Bucket, name string, to location, st fs.FileInfo) job {
 	return job{from: name, to: to.String(), size: st.Size(), copy: func(ctx context.Context, shown *bar) (int64, error) {
 		switch err := object.CheckKey(to.Key); {
@@ -216,18 +224,25 @@ func (cp *copier) upload(b *service.Bucket, name string, to location, st fs.File
 			return 0, err
 		case !st.Mode().IsRegular():
 			return 0, errors.New("it is no regular file")
-		case st.Size() > object.MaxPutSize:
-			return 0, fmt.Errorf("it has %s, one upload takes at most %s", human(st.Size()), human(object.MaxPutSize))
 		}
 		f, err := os.Open(name)
 		if err != nil {
 			return 0, err
 		}
 		defer f.Close()
-		in := &service.PutObjectInput{ContentLength: service.Int64(st.Size()), Body: shown.reader(f)}
-		if kind := mime.TypeByExtension(path.Ext(to.Key)); kind != "" {
-			in.ContentType = service.String(kind)
+		var kind *string
+		if k := mime.TypeByExtension(path.Ext(to.Key)); k != "" {
+			kind = &k
 		}
+		if st.Size() >= inParts {
+			u := upload.Init(b, partSize)
+			u.Object = &service.InitiateMultipartUploadInput{ContentType: kind}
+			if err := u.UploadWithContext(ctx, shown.file(f), to.Key); err != nil {
+				return 0, err
+			}
+			return st.Size(), nil
+		}
+		in := &service.PutObjectInput{ContentLength: service.Int64(st.Size()), ContentType: kind, Body: shown.reader(f)}
 		if _, err := b.PutObjectWithContext(ctx, to.Key, in); err != nil {
 			return 0, err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"path"
 	"time"
 
@@ -64,6 +65,14 @@ func (b *bar) reader(r io.ReadSeeker) io.Reader {
 	return &countedReader{r: r, b: b}
 }
 
+// file returns f with its bytes counted. It can be read at offsets, which lets parts be sent side by side.
+func (b *bar) file(f *os.File) io.Reader {
+	if b.b == nil {
+		return f
+	}
+	return &countedFile{countedReader{r: f, b: b}, f}
+}
+
 // end takes the bar away.
 func (b *bar) end(complete bool) {
 	switch {
@@ -91,5 +100,16 @@ func (c *countedReader) Seek(offset int64, whence int) (int64, error) {
 	if err == nil && c.b.b != nil && whence == io.SeekStart {
 		c.b.b.SetCurrent(n)
 	}
+	return n, err
+}
+
+type countedFile struct {
+	countedReader
+	f *os.File
+}
+
+func (c *countedFile) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := c.f.ReadAt(p, offset)
+	_, _ = c.b.Write(p[:n])
 	return n, err
 }
