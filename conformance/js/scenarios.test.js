@@ -347,6 +347,7 @@ const documents = {
     ],
   },
   ExternalMirror: { source_site: 'https://example.com/something/' },
+  Logging: { target_bucket: 'js-logging', target_prefix: 'logs/' },
 };
 
 // covers says whether got has everything that want has; a server may add members.

@@ -18,8 +18,20 @@ import (
 func TestSettings(t *testing.T) {
 	s := start(t)
 	b := s.bucket(t, "settings")
+	s.bucket(t, "log-target")
 	s.bucket(t, "copies")
 
+	t.Run("logging", func(t *testing.T) {
+		set, err := b.PutLogging(&service.PutBucketLoggingInput{TargetBucket: ptr("log-target"), TargetPrefix: ptr("logs/")})
+		ok(t, "PUT", err, value(set).StatusCode, 200)
+		out, err := b.GetLogging()
+		ok(t, "GET", err, value(out).StatusCode, 200)
+		if value(out.TargetBucket) != "log-target" || value(out.TargetPrefix) != "logs/" {
+			t.Errorf("GET: %q %q, want what was put", value(out.TargetBucket), value(out.TargetPrefix))
+		}
+		unset, err := b.DeleteLogging()
+		ok(t, "DELETE", err, value(unset).StatusCode, 204)
+	})
 	t.Run("replication", func(t *testing.T) {
 		set, err := b.PutReplication(&service.PutBucketReplicationInput{Rules: []*service.RulesType{{
 			ID: ptr("all"), Status: ptr("enabled"), Filters: &service.FiltersType{Prefix: ptr("in/")},
