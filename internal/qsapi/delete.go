@@ -66,8 +66,7 @@ func decodeDelete(doc []byte) (keys []string, quiet bool, err error) {
 	if !utf8.Valid(doc) {
 		return nil, false, fmt.Errorf("%w: it is not UTF-8", wire.ErrSyntax)
 	}
-	d := &deleteDecoder{json.NewDecoder(bytes.NewReader(doc))}
-	d.UseNumber()
+	d := newDecoder(doc)
 	listed := false
 	err = d.object(func(name string) error {
 		switch name {
@@ -92,9 +91,7 @@ func decodeDelete(doc []byte) (keys []string, quiet bool, err error) {
 		return fail(http.StatusBadRequest, "invalid_argument", "The member %q is unknown.", short(name))
 	})
 	if err == nil {
-		if _, end := d.Token(); end != io.EOF {
-			err = fmt.Errorf("%w: something follows the object", wire.ErrSyntax)
-		}
+		err = d.end()
 	}
 	if err == nil && !listed {
 		err = fail(http.StatusBadRequest, "invalid_request", "The body lacks the member objects, a list.")
@@ -102,11 +99,25 @@ func decodeDelete(doc []byte) (keys []string, quiet bool, err error) {
 	return keys, quiet, err
 }
 
-// deleteDecoder reads a document token by token.
-type deleteDecoder struct{ *json.Decoder }
+// decoder reads a document token by token, where the SDK's structs will not do.
+type decoder struct{ *json.Decoder }
+
+func newDecoder(doc []byte) *decoder {
+	d := &decoder{json.NewDecoder(bytes.NewReader(doc))}
+	d.UseNumber()
+	return d
+}
+
+// end fails if anything follows.
+func (d *decoder) end() error {
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("%w: something follows the object", wire.ErrSyntax)
+	}
+	return nil
+}
 
 // object reads an object; member reads the value of the one of that name.
-func (d *deleteDecoder) object(member func(name string) error) error {
+func (d *decoder) object(member func(name string) error) error {
 	if tok, err := d.Token(); err != nil {
 		return syntax(err)
 	} else if tok != json.Delim('{') {
@@ -135,7 +146,7 @@ func (d *deleteDecoder) object(member func(name string) error) error {
 }
 
 // keys reads the list of objects.
-func (d *deleteDecoder) keys() ([]string, error) {
+func (d *decoder) keys() ([]string, error) {
 	if tok, err := d.Token(); err != nil {
 		return nil, syntax(err)
 	} else if tok != json.Delim('[') {
@@ -173,7 +184,7 @@ func (d *deleteDecoder) keys() ([]string, error) {
 }
 
 // skip goes past one value.
-func (d *deleteDecoder) skip() error {
+func (d *decoder) skip() error {
 	for depth := 0; ; {
 		tok, err := d.Token()
 		if err != nil {

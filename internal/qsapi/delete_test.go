@@ -132,6 +132,27 @@ func TestDeleteMultipleObjectsRefused(t *testing.T) {
 	s.want(message{as: "ALICE", method: "POST", path: b, length: "8388609", header: []string{md5Header("")}}, 400, "entity_too_large")
 }
 
+// A policy may allow some keys and not others: each has its own result.
+func TestDeleteMultipleObjectsByKey(t *testing.T) {
+	s := start(t, nil)
+	s.want(message{as: "ALICE", method: "PUT", path: "/alices-bucket"}, 201, "")
+	for _, k := range []string{"dir/a", "dir/b", "c"} {
+		s.want(message{as: "ALICE", method: "PUT", path: "/alices-bucket/" + k, body: "x"}, 201, "")
+	}
+	s.want(message{as: "ALICE", method: "PUT", path: "/alices-bucket?policy", body: `{"statement":[` +
+		`{"id":"1","user":["bob"],"action":["delete_object"],"effect":"allow","resource":["alices-bucket/dir/*"]}]}`}, 200, "")
+	if got, want := s.deleteMany("BOB", "alices-bucket", `{"objects":[{"key":"c"},{"key":"dir/a"}]}`).String(), "-dir/a c:permission_denied"; got != want {
+		t.Errorf("some that may = %s, want %s", got, want)
+	}
+	body := `{"objects":[{"key":"c"}]}`
+	s.want(message{as: "BOB", method: "POST", path: "/alices-bucket?delete", body: body, header: []string{md5Header(body)}}, 403, "permission_denied")
+	for k, status := range map[string]int{"dir/a": 404, "dir/b": 200, "c": 200} {
+		if r := s.send(message{as: "ALICE", method: "HEAD", path: "/alices-bucket/" + k}); r.StatusCode != status {
+			t.Errorf("HEAD %s afterwards = %d, want %d", k, r.StatusCode, status)
+		}
+	}
+}
+
 // A thousand keys of full length, each byte of them escaped, go in one request.
 func TestDeleteMultipleObjectsAtMost(t *testing.T) {
 	s := start(t, nil)

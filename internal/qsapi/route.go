@@ -28,6 +28,7 @@ var operations = map[string]operation{
 	"GET Bucket (List Objects)":     {(*API).listObjects, service.ListObjectsInput{}},
 	"GET Bucket Statistics":         {(*API).bucketStats, nil},
 	"Delete Multiple Objects":       {(*API).deleteObjects, nil},
+	"POST Object":                   {(*API).postObject, nil},
 	"GET Bucket ACL":                {(*API).getACL, nil},
 	"PUT Bucket ACL":                {(*API).putACL, service.PutBucketACLInput{}},
 	"GET Bucket Lifecycle":          {(*API).getLifecycle, nil},

@@ -123,7 +123,7 @@ func TestRoutes(t *testing.T) {
 		{"HEAD", "/b/k", "", "HEAD Object"},
 		{"GET", "/b", "stats", "GET Bucket Statistics"},
 		{"POST", "/b", "delete", "Delete Multiple Objects"},
-		{"POST", "/b", "", "not_implemented"},
+		{"POST", "/b", "", "POST Object"},
 		{"PUT", "/b/k", "part_number=0&upload_id=u", "Upload Multipart"},
 		{"GET", "/b/k", "upload_id=u", "List Multipart"},
 		{"POST", "/b/k", "uploads", "Initiate Multipart Upload"},

@@ -237,3 +237,11 @@ func escape(s string) string {
 	}
 	return b.String()
 }
+
+// Form returns the signature of an upload by an HTML form, whose field policy has that text (QingStor API, "POST Object").
+func Form(policy, secret string) string { return encode(mac(secret, policy)) }
+
+// VerifyForm reports whether signature is the one that Form returns.
+func VerifyForm(policy, signature, secret string) bool {
+	return hmac.Equal([]byte(Form(policy, secret)), []byte(signature))
+}

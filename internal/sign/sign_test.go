@@ -403,3 +403,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The vector of a form (made with an independent HMAC, as those of requests).
+func TestForm(t *testing.T) {
+	const policy = "eyJrZXkiOiAidXNlci90b20vJHtmaWxlbmFtZX0iLCAicmVkaXJlY3QiOiAiaHR0cDovL2FwcC5leGFtcGxlL2NhbGxiYWNrIn0="
+	const want = "zphZ9Vs10guoLnywY2UbqTUH0ubA9Au4CIg1p2U0rmA="
+	if got := sign.Form(policy, secret); got != want {
+		t.Errorf("Form = %s, want %s", got, want)
+	}
+	if !sign.VerifyForm(policy, want, secret) || sign.VerifyForm(policy+" ", want, secret) || sign.VerifyForm(policy, want, secret+" ") || sign.VerifyForm(policy, "", secret) {
+		t.Error("VerifyForm takes another signature than Form makes")
+	}
+}
