@@ -19,6 +19,7 @@ import (
 
 	"github.com/cisternhq/cistern/internal/accesslog"
 	"github.com/cisternhq/cistern/internal/fill"
+	"github.com/cisternhq/cistern/internal/image"
 	"github.com/cisternhq/cistern/internal/keys"
 	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/node"
@@ -60,6 +61,7 @@ type settings struct {
 	replicate            replicate.Options
 	accessLog            accesslog.Options
 	eventQueue           int64
+	images               image.Options
 	onlyAllowed          bool
 	breaker, retries     int
 	redirects, keepConns int
@@ -129,6 +131,11 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.IntVar(&s.replicate.Workers, "replication-workers", 4, "copies for one bucket at a time")
 	bytesVar(fs, &s.accessLog.Slice, "access-log-slice", 64<<20, "size from which on a bucket's access log is delivered before its hour is over")
 	fs.Int64Var(&s.eventQueue, "event-queue", 10_000, "events that may wait for one notification, or one bucket's replication; what comes beyond is lost and counted")
+
+	fs.IntVar(&s.images.MaxPixels, "image-max-pixels", 50_000_000, "pixels of a picture that is processed, and of every result")
+	bytesVar(fs, &s.images.Memory, "image-memory", 1<<30, "memory for the pictures that are processed at a time; further ones wait")
+	fs.IntVar(&s.images.Workers, "image-workers", 0, "pictures that are processed at a time; 0: as many as there are processors")
+	fs.DurationVar(&s.images.Timeout, "image-timeout", 30*time.Second, "limit for processing a picture")
 
 	fs.StringArrayVar(&s.allow, "allow-source", nil, "CIDR, address or host that every bucket may fill from, though it is not public (repeatable)")
 	fs.BoolVar(&s.onlyAllowed, "only-allowed-sources", false, "refuse all sources that --allow-source does not name")
@@ -209,6 +216,7 @@ func (s *settings) check() ([]mirror, error) {
 		"grace": int64(s.grace), "negative-ttl": int64(s.fill.NegativeTTL), "max-connections": int64(s.maxConnections),
 		"source-max-redirects": int64(s.redirects), "fill-retries": int64(s.retries), "breaker-failures": int64(s.breaker),
 		"fill-patience": int64(s.fill.Patience), "fill-resume-size": s.resumeSize,
+		"image-workers": int64(s.images.Workers),
 	} {
 		if n < 0 {
 			return nil, usagef("--%s must not be negative", name)
@@ -223,7 +231,9 @@ func (s *settings) check() ([]mirror, error) {
 		"replication-workers": int64(s.replicate.Workers),
 		"access-log-slice":    s.accessLog.Slice,
 		"event-queue":         s.eventQueue,
-		"idle-timeout":        int64(s.idleTimeout), "stall-timeout": int64(s.stall),
+		"image-max-pixels":    int64(s.images.MaxPixels), "image-memory": s.images.Memory,
+		"image-timeout": int64(s.images.Timeout),
+		"idle-timeout":  int64(s.idleTimeout), "stall-timeout": int64(s.stall),
 		"source-connect-timeout": int64(s.origin.ConnectTimeout), "source-tls-timeout": int64(s.origin.TLSTimeout),
 		"source-first-byte-timeout": int64(s.origin.FirstByteTimeout), "source-idle-timeout": int64(s.origin.IdleTimeout),
 		"source-idle-connections": int64(s.keepConns), "segment-size": s.fill.SegmentSize,
@@ -317,6 +327,7 @@ func (s *settings) run(ctx context.Context, out, logs io.Writer, getenv func(str
 		OwnersBind: s.cname == "owner", WebsiteIndex: s.index, WebsiteError: s.errorPage, TrustedProxies: proxies,
 		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, Logger: log, Version: version,
 		Lifecycle: s.lifecycle, Notify: s.notify, Replicate: s.replicate, AccessLog: s.accessLog, EventQueue: s.eventQueue,
+		Images: s.images,
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,13 +242,16 @@ func TestScaled(t *testing.T) {
 	for x := range 256 {
 		ramp.Pix[x] = uint8(x)
 	}
-	got, err := scaled(t.Context(), ramp, image.Pt(64, 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for x := 4; x < 60; x++ {
-		if want := 4*float64(x) + 1.5; got.Pix[4*x] != uint8(want+0.5) {
-			t.Errorf("pixel %d of a ramp = %d, want %.1f", x, got.Pix[4*x], want)
+	for _, n := range []int{128, 64, 20, 16} { // 20 with a block that is not full at the end
+		got, err := scaled(t.Context(), ramp, image.Pt(n, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := 256 / float64(n)
+		for x := 3; x < n-3; x++ {
+			if v, want := float64(got.Pix[4*x]), (float64(x)+0.5)*step-0.5; math.Abs(v-want) > 0.75 {
+				t.Errorf("pixel %d of a ramp over %d = %v, want %.2f", x, n, v, want)
+			}
 		}
 	}
 	same, err := scaled(t.Context(), quarters(9, 5), image.Pt(9, 5))

@@ -271,9 +271,12 @@ func (h *header) readWebP(file []byte) error {
 }
 
 func (h *header) readTIFF(file []byte) error {
-	h.perPixel = 16 // what is decoded, a block of the file, and its decompressed bytes
 	if err := h.config(tiff.DecodeConfig(bytes.NewReader(file))); err != nil {
 		return err
+	}
+	h.perPixel = 8 // what is decoded, and what it is decoded from: one block may be all of it
+	if h.space == "rgb16" || h.space == "grey16" {
+		h.perPixel = 16
 	}
 	h.exif = readExif(file)
 	h.alpha = h.exif.extraSamples

@@ -18,6 +18,7 @@ import (
 	"github.com/cisternhq/cistern/internal/accesslog"
 	"github.com/cisternhq/cistern/internal/cistern"
 	"github.com/cisternhq/cistern/internal/fill"
+	"github.com/cisternhq/cistern/internal/image"
 	"github.com/cisternhq/cistern/internal/keys"
 	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/notify"
@@ -67,6 +68,8 @@ type Options struct {
 	Notify    notify.Options
 	Replicate replicate.Options
 	AccessLog accesslog.Options
+	// Images bounds what is done with pictures.
+	Images image.Options
 	// EventQueue bounds the events that wait for one consumer of a bucket; 0 means 10,000.
 	EventQueue int64
 }
@@ -146,6 +149,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.accessLog = accesslog.New(o.AccessLog)
 	n.core = cistern.New(cistern.Options{
 		Store: n.store, Filler: n.filler, Origin: n.client, Domains: o.Domains, OwnersBind: o.OwnersBind, Logging: n.accessLog.Refresh,
+		Images: o.Images,
 	})
 
 	o.Lifecycle.Store, o.Lifecycle.Deleted, o.Lifecycle.Logger = n.store, n.core.Forget, o.Logger
