@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/cisternhq/cistern/internal/accesslog"
+	"github.com/cisternhq/cistern/internal/image"
 	"github.com/cisternhq/cistern/internal/lifecycle"
 	"github.com/cisternhq/cistern/internal/notify"
 	"github.com/cisternhq/cistern/internal/object"
@@ -103,6 +104,11 @@ func (s *Server) SetNotification(ctx context.Context, c Caller, bucket string, r
 	}
 	for i := range rules {
 		r := &rules[i]
+		if r.Picture != nil {
+			if err := s.checkPicture(ctx, b, r.Picture); err != nil {
+				return object.Explain(object.ErrInvalidRequest, "notifications[%d].cloudfunc_args.%v", i, err)
+			}
+		}
 		if r.URL == "" {
 			continue
 		}
@@ -117,6 +123,41 @@ func (s *Server) SetNotification(ctx context.Context, c Caller, bucket string, r
 		}
 	}
 	return s.setBackground(ctx, b, notify.Setting, rules, doc)
+}
+
+// checkPicture says what is wrong with what is to be made of pictures, by an error whose text is for the client. Without a bucket it is made in b.
+func (s *Server) checkPicture(ctx context.Context, b store.Bucket, p *notify.Picture) error {
+	if _, err := image.Parse(p.Action); err != nil {
+		return fmt.Errorf("action: %w", err)
+	}
+	if p.Bucket == "" {
+		p.Bucket = b.Name
+	}
+	to, err := s.store.Bucket(ctx, p.Bucket)
+	if err == nil {
+		err = s.may(ctx, Caller{Owner: b.Owner}, to, p.Prefix, createObject)
+	}
+	if err != nil {
+		return fmt.Errorf("save_bucket: the owner of this bucket may not write to %q, or there is no such bucket", p.Bucket)
+	}
+	return nil
+}
+
+// Make makes of a picture what a notification says, with the rights of the bucket's owner, and stores that.
+func (s *Server) Make(ctx context.Context, b store.Bucket, key string, p notify.Picture) error {
+	a, err := image.Parse(p.Action)
+	if err != nil {
+		return err
+	}
+	owner := Caller{Owner: b.Owner}
+	made, err := s.Process(ctx, owner, b.Name, key, Process{Action: a})
+	if err != nil {
+		return err
+	}
+	_, err = s.Put(ctx, owner, p.Bucket, p.Prefix+key, Upload{
+		Meta: object.Meta{ContentType: made.Meta.ContentType}, Size: int64(len(made.Body)), Body: bytes.NewReader(made.Body),
+	})
+	return err
 }
 
 // RemoveNotification lets nobody be told any more, also not of what happened before.

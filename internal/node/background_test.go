@@ -1,7 +1,10 @@
 package node_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"image"
+	pngs "image/png"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -323,5 +326,38 @@ func TestAccessLogs(t *testing.T) {
 	}
 	if strings.Contains(text, "SECRET") || strings.Contains(text, "/target/x") || strings.Count(text, "\n") != 3 {
 		t.Errorf("the log shows a credential, or requests for another bucket:\n%s", text)
+	}
+}
+
+func TestPicturesAreMadeOfPictures(t *testing.T) {
+	s := cisterntest.Start(t)
+	user := s.As(s.NewUser())
+	b, err := user.Bucket("pictures", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	must[*service.PutBucketOutput](t)(b.Put())
+	must[*service.PutBucketNotificationOutput](t)(b.PutNotification(&service.PutBucketNotificationInput{Notifications: []*service.NotificationType{{
+		ID: ptr("small"), Cloudfunc: ptr("image"), CloudfuncArgs: &service.CloudfuncArgsType{Action: ptr("resize:w_3,h_2,m_2")},
+		EventTypes: []*string{ptr("create_object")},
+	}}}))
+	var png bytes.Buffer
+	if err := pngs.Encode(&png, image.NewGray(image.Rect(0, 0, 30, 20))); err != nil {
+		t.Fatal(err)
+	}
+	must[*service.PutObjectOutput](t)(b.PutObject("dir/a.png", &service.PutObjectInput{Body: bytes.NewReader(png.Bytes())}))
+	var made *service.GetObjectOutput
+	until(t, "the picture is made", func() bool {
+		made, err = b.GetObject("gen_dir/a.png", nil)
+		return err == nil
+	})
+	defer made.Close()
+	c, err := pngs.DecodeConfig(made.Body)
+	if err != nil || c.Width != 3 || *made.ContentType != "image/png" {
+		t.Errorf("the result is %+v, %v of type %s, want a small PNG", c, err, *made.ContentType)
+	}
+	until(t, "all events were taken", func() bool { return metric(t, s, "cistern_notifications_pending") == 0 })
+	if out, err := b.ListObjects(nil); err != nil || len(out.Keys) != 2 {
+		t.Errorf("the bucket lists %d objects, %v; want the picture and what was made of it", len(out.Keys), err)
 	}
 }

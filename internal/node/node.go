@@ -154,7 +154,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 
 	o.Lifecycle.Store, o.Lifecycle.Deleted, o.Lifecycle.Logger = n.store, n.core.Forget, o.Logger
 	n.lifecycle = lifecycle.New(o.Lifecycle)
-	o.Notify.Store, o.Notify.Post, o.Notify.Logger = n.store, n.post, o.Logger
+	o.Notify.Store, o.Notify.Post, o.Notify.Make, o.Notify.Logger = n.store, n.post, n.core.Make, o.Logger
 	n.notifier = notify.New(o.Notify)
 	o.Replicate.Store, o.Replicate.May, o.Replicate.Changed, o.Replicate.Logger = n.store, n.core.MayReplicate, n.core.Forget, o.Logger
 	n.replicator = replicate.New(o.Replicate)

@@ -46,6 +46,9 @@ func TestCheck(t *testing.T) {
 		{"another function", with(func(r *notify.Rule) { r.Func = "mail" }), `[0].cloudfunc is "mail"`},
 		{"nobody to notify", with(func(r *notify.Rule) { r.URL = "" }), "[0].notify_url is missing"},
 		{"moderation for nobody", with(func(r *notify.Rule) { r.Func, r.URL = notify.FuncModeration, "" }), ""},
+		{"a picture without an action", with(func(r *notify.Rule) { r.Func, r.Picture = notify.FuncImage, &notify.Picture{} }), "[0].cloudfunc_args.action is missing"},
+		{"a picture", with(func(r *notify.Rule) { r.Func, r.URL, r.Picture = notify.FuncImage, "", &notify.Picture{Action: "info"} }), ""},
+		{"arguments for the notifier", with(func(r *notify.Rule) { r.Picture = &notify.Picture{Action: "info"} }), "[0].cloudfunc_args is for"},
 		{"many filters", with(func(r *notify.Rule) { r.Filters = make([]string, 21) }), "[0].object_filters has 21"},
 		{"an empty filter", with(func(r *notify.Rule) { r.Filters = []string{"*", ""} }), "[0].object_filters[1]"},
 		{"a filter of bytes", with(func(r *notify.Rule) { r.Filters = []string{"\xff"} }), "[0].object_filters[0]"},
@@ -413,6 +416,43 @@ func TestAFullQueueLosesWhatComesAndSaysSo(t *testing.T) {
 		later(time.Minute)
 		if s := n.Stats(); s.Delivered != 20 || s.Lost != 5 {
 			t.Errorf("stats = %+v, want 20 delivered and 5 lost", s)
+		}
+	})
+}
+
+func TestPicturesAreMade(t *testing.T) {
+	toldTest(t, func(t *testing.T, o *told) {
+		var made []string
+		fails := object.ErrBusy
+		o.o.Make = func(ctx context.Context, b store.Bucket, key string, p notify.Picture) error {
+			made = append(made, fmt.Sprintf("%.0f %s %s%s", time.Since(o.at).Seconds(), p.Action, p.Prefix, key))
+			if key == "no picture" {
+				return object.ErrNoImage
+			}
+			if fails != nil {
+				return fails
+			}
+			sp, err := o.s.NewSpool(ctx, 0)
+			o.check(err)
+			return o.s.Put(ctx, b, p.Prefix+key, object.Meta{}, sp)
+		}
+		picture := &notify.Picture{Action: "info", Prefix: "gen_", Bucket: "bucket"}
+		o.set(notify.Rule{ID: "p", Events: []string{"create_object", "delete_object"}, Func: notify.FuncImage, URL: "hook", Picture: picture})
+		n := o.start()
+		defer n.Close()
+		o.put("no picture", "a")
+		later(time.Second / 2)
+		fails = nil
+		later(time.Minute)
+		if diff := cmp.Diff([]string{"0 info gen_no picture", "0 info gen_a", "1 info gen_a"}, made); diff != "" {
+			t.Errorf("made (-want +got):\n%s", diff)
+		}
+		o.want("1 hook create_object a") // and nothing is made of gen_a
+		o.check(o.s.Delete(t.Context(), o.b, "a"))
+		later(time.Minute)
+		o.want("61 hook delete_object a")
+		if s := n.Stats(); s != (notify.Stats{Delivered: 2, Failed: 2, Expired: 1}) {
+			t.Errorf("stats = %+v, want two delivered, one given up and one failure", s)
 		}
 	})
 }

@@ -62,6 +62,18 @@ type Rule struct {
 	URL string `json:"url,omitempty"`
 	// Private: it was set with the operator's key, so it may lead to private addresses.
 	Private bool `json:"private,omitempty"`
+	// Picture is what FuncImage makes.
+	Picture *Picture `json:"picture,omitempty"`
+}
+
+// Picture is what is made of a picture, and where it goes.
+type Picture struct {
+	// Action is an action of Image Process.
+	Action string `json:"action"`
+	// Prefix is what stands before the picture's key in that of the result.
+	Prefix string `json:"prefix"`
+	// Bucket is the result's.
+	Bucket string `json:"bucket"`
 }
 
 // Check says what is wrong with rules, by an error that matches [object.ErrInvalidRequest]. Where their URLs lead is for the caller to judge.
@@ -92,6 +104,10 @@ func (r Rule) check() string {
 		return fmt.Sprintf("cloudfunc is %q; use %s, %s or %s", r.Func, FuncNotifier, FuncImage, FuncModeration)
 	case r.Func == FuncNotifier && r.URL == "":
 		return "notify_url is missing: there would be nobody to notify"
+	case r.Func == FuncImage && (r.Picture == nil || r.Picture.Action == ""):
+		return "cloudfunc_args.action is missing"
+	case r.Func != FuncImage && r.Picture != nil:
+		return "cloudfunc_args is for the cloudfunc image only"
 	case len(r.Events) == 0:
 		return "event_types is missing or empty"
 	case len(r.Filters) > maxFilters:
@@ -132,7 +148,7 @@ func Parse(doc []byte) ([]Rule, error) {
 
 // wants reports whether there is something to do about e.
 func (r Rule) wants(e store.Event) bool {
-	if r.Func != FuncNotifier {
+	if r.Func == FuncModeration || r.Func == FuncImage && (e.Derived || r.URL == "" && !makes(e.Kind)) {
 		return false
 	}
 	if !slices.ContainsFunc(r.Events, func(name string) bool { k, _ := kindOf(name); return k == e.Kind }) {
@@ -140,6 +156,9 @@ func (r Rule) wants(e store.Event) bool {
 	}
 	return len(r.Filters) == 0 || slices.ContainsFunc(r.Filters, func(f string) bool { return matches(f, e.Key) })
 }
+
+// makes reports whether there is a new object of which something can be made.
+func makes(k store.EventKind) bool { return k == store.Created || k == store.Completed }
 
 // matches reports whether text is what pattern describes, in steps of at most the product of their lengths.
 func matches(pattern, text string) bool {

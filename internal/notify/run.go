@@ -21,7 +21,11 @@ type Options struct {
 	Store *store.Store
 	// Post sends a document to where r says and returns the status of the answer. It must be set.
 	Post func(ctx context.Context, r Rule, body []byte) (status int, err error)
-	// Timeout bounds one attempt; 0 means 5 s (QingStor API, "PUT Bucket Notification").
+	// Make makes of the object under key what p says. It must be set.
+	Make func(ctx context.Context, b store.Bucket, key string, p Picture) error
+	// MakeTimeout bounds that; 0 means 1 min.
+	MakeTimeout time.Duration
+	// Timeout bounds one attempt to tell; 0 means 5 s (QingStor API, "PUT Bucket Notification").
 	Timeout time.Duration
 	// FirstRetry is the pause before an attempt that failed is made again, doubled for each further one up to MaxRetry. 0 means 1 s and 5 min.
 	FirstRetry, MaxRetry time.Duration
@@ -70,7 +74,7 @@ func New(o Options) *Notifier {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&o.Timeout, 5 * time.Second}, {&o.FirstRetry, time.Second}, {&o.MaxRetry, 5 * time.Minute}, {&o.MaxAge, 24 * time.Hour}} {
+	}{{&o.Timeout, 5 * time.Second}, {&o.MakeTimeout, time.Minute}, {&o.FirstRetry, time.Second}, {&o.MaxRetry, 5 * time.Minute}, {&o.MaxAge, 24 * time.Hour}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
@@ -249,12 +253,12 @@ func (n *Notifier) tell(q store.Queue) error {
 			return nil
 		}
 		if r.wants(e) { // the rule may have changed since
-			if why := n.deliver(b, r, e); why != "" {
+			if why, final := n.do(b, r, e); why != "" {
 				if n.ctx.Err() != nil {
 					return nil
 				}
 				n.failed.Add(1)
-				gaveUp := time.Since(e.At) >= n.o.MaxAge
+				gaveUp := final || time.Since(e.At) >= n.o.MaxAge
 				n.log.Warn("notification failed", "bucket", b.Name, "notification", r.ID, "key", e.Key, "url", withoutQuery(r.URL), "error", why, "given_up", gaveUp)
 				if !gaveUp {
 					n.later(q)
@@ -309,6 +313,35 @@ func (n *Notifier) rule(q store.Queue, bucket string) (b store.Bucket, r Rule, o
 		}
 	}
 	return b, r, false, err
+}
+
+// do does what the rule says about an event, and says what went wrong; final: trying again will not help.
+func (n *Notifier) do(b store.Bucket, r Rule, e store.Event) (why string, final bool) {
+	if r.Func == FuncImage && makes(e.Kind) {
+		ctx, cancel := context.WithTimeout(n.ctx, n.o.MakeTimeout)
+		defer cancel()
+		err := n.o.Make(store.WithCause(ctx, store.Cause{Derived: true}), b, e.Key, *r.Picture)
+		switch {
+		case errors.Is(err, object.ErrNoSuchKey): // it is gone again
+		case err != nil:
+			return err.Error(), !passing(err)
+		}
+	}
+	if r.URL == "" {
+		return "", false
+	}
+	return n.deliver(b, r, e), false
+}
+
+// passing reports whether it may go better another time.
+func passing(err error) bool {
+	for _, e := range []error{object.ErrStore, object.ErrBusy, object.ErrThrottled, object.ErrSourceDown, object.ErrSourceChanged, object.ErrSuperseded,
+		context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // deliver makes one attempt, and says what went wrong.

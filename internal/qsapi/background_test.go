@@ -50,6 +50,7 @@ var settingTests = []settingTest{
 		good: []string{
 			`{"notifications":[{"id":"n","event_types":["create_object","delete_object"],"cloudfunc":"notifier","notify_url":"http://user_notify_url"}]}`,
 			`{"notifications":[{"id":"n","event_types":["create_object"],"object_filters":["*.jpg","a?"],"cloudfunc":"tupu-porn","notify_url":"https://example.org/x?y=z"}]}`,
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"image","cloudfunc_args":{"action":"resize:w_10","key_prefix":"small","key_seprate":"-","save_bucket":"target"}}]}`,
 			`{"notifications":[{"id":"n","event_types":["abort_multipart"],"object_filters":"*","cloudfunc":"notifier","notify_url":"example.org"}]}`,
 		},
 		bad: map[string]string{
@@ -65,6 +66,10 @@ var settingTests = []settingTest{
 			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier","notify_url":"http://169.254.169.254/latest"}]}`:                       "notifications[0].notify_url: the host",
 			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier","notify_url":"http://127.0.0.1/"}]}`:                                   "private address",
 			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"notifier","notify_url":"http://a.example","cloudfunc_args":{"action":"info"}}]}`: "cloudfunc_args",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"image"}]}`:                                                                       "cloudfunc_args.action is missing",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"image","cloudfunc_args":{"action":"explode"}}]}`:                                 "cloudfunc_args.action",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"image","cloudfunc_args":{"action":"info","save_bucket":"foreign"}}]}`:            "cloudfunc_args.save_bucket",
+			`{"notifications":[{"id":"n","event_types":["create_object"],"cloudfunc":"image","cloudfunc_args":{"action":"info","save_bucket":"nowhere"}}]}`:            "cloudfunc_args.save_bucket",
 			`{"notifications":[{"id":"n","event_types":"create","cloudfunc":"notifier","notify_url":"http://a.example"}]}`:                                             "event_types",
 		},
 	},

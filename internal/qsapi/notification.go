@@ -32,11 +32,15 @@ func (a *API) putNotification(w *answer, r *request) error {
 		rules[i] = notify.Rule{
 			ID: value(n.ID), Events: values(n.EventTypes), Filters: values(n.ObjectFilters), Func: value(n.Cloudfunc), URL: value(n.NotifyURL),
 		}
-		if n.CloudfuncArgs != nil && rules[i].Func != notify.FuncImage {
-			return fail(http.StatusBadRequest, "invalid_request", "notifications[%d].cloudfunc_args is for the cloudfunc image only.", i)
-		}
-		if rules[i].Func == notify.FuncImage {
-			return fail(http.StatusNotImplemented, "not_implemented", "notifications[%d].cloudfunc: image is not implemented by this server.", i)
+		if args := n.CloudfuncArgs; args != nil {
+			prefix, separator := "gen", "_" // as documented
+			if args.KeyPrefix != nil {
+				prefix = *args.KeyPrefix
+			}
+			if args.KeySeprate != nil {
+				separator = *args.KeySeprate
+			}
+			rules[i].Picture = &notify.Picture{Action: value(args.Action), Prefix: prefix + separator, Bucket: value(args.SaveBucket)}
 		}
 	}
 	if err := a.core.SetNotification(r.Context(), r.caller, r.target.bucket, rules, doc); err != nil {

@@ -53,6 +53,8 @@ type Cause struct {
 	Principal, RequestID string
 	// Replica: it repeats a change in another bucket, so it is not repeated further.
 	Replica bool
+	// Derived: the server made the object of another one that had changed, so it makes nothing of it in turn.
+	Derived bool
 }
 
 type causeKey struct{}
@@ -427,6 +429,12 @@ func (s *Store) recoverStamps(ctx context.Context) error {
 	return storeErr(it.Err())
 }
 
+// The flags of an event.
+const (
+	isReplica = 1 << iota
+	isDerived
+)
+
 // eventVersion is the version of the format of these records.
 const eventVersion = 1
 
@@ -440,12 +448,14 @@ func encodeEvent(e Event) []byte {
 	b = appendTime(b, e.At)
 	b = appendString(b, e.Principal)
 	b = appendString(b, e.RequestID)
+	var flags byte
 	if e.Replica {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
+		flags |= isReplica
 	}
-	return seal(b)
+	if e.Derived {
+		flags |= isDerived
+	}
+	return seal(append(b, flags))
 }
 
 func decodeEvent(v []byte) (Event, error) {
@@ -454,7 +464,9 @@ func decodeEvent(v []byte) (Event, error) {
 		return Event{}, err
 	}
 	e := Event{Kind: EventKind(r.byte()), Bucket: r.string(), Key: r.string(), ETag: r.string(), Size: r.varint(), At: r.time()}
-	e.Cause = Cause{Principal: r.string(), RequestID: r.string(), Replica: r.byte() != 0}
+	e.Cause = Cause{Principal: r.string(), RequestID: r.string()}
+	flags := r.byte()
+	e.Replica, e.Derived = flags&isReplica != 0, flags&isDerived != 0
 	if err := r.end(); err != nil {
 		return Event{}, err
 	}
