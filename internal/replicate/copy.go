@@ -55,14 +55,13 @@ func (r *Replicator) one(b store.Bucket, rule Rule, e store.Event) error {
 	case err != nil && !errors.Is(err, object.ErrNoSuchKey):
 		return err
 	}
-	spool, err := r.o.Store.NewSpool(r.ctx, m.AtRest())
-	if err != nil {
-		return err
+	if o.InPieces() && m.Encryption != nil {
+		_, err = r.o.Store.PutPieces(r.ctx, to, e.Key, m, o, may, func(spool store.Spool, from store.Body, size int64, crc64 uint64) error {
+			return transfer(r.ctx, spool, from, size, crc64)
+		})
+	} else {
+		err = r.put(to, e.Key, m, o, may)
 	}
-	if err := transfer(r.ctx, spool, o); err != nil {
-		return errors.Join(err, spool.Discard())
-	}
-	_, err = r.o.Store.PutIf(r.ctx, to, e.Key, m, spool, may)
 	if errors.Is(err, errLater) {
 		return nil
 	}
@@ -70,6 +69,19 @@ func (r *Replicator) one(b store.Bucket, rule Rule, e store.Event) error {
 		r.copied.Add(1)
 		r.o.Changed(to, e.Key)
 	}
+	return err
+}
+
+// put makes o, as it is at rest, the object under key in one body, if may allows it.
+func (r *Replicator) put(to store.Bucket, key string, m object.Meta, o *store.Object, may func(*object.Meta) error) error {
+	spool, err := r.o.Store.NewSpool(r.ctx, m.AtRest())
+	if err != nil {
+		return err
+	}
+	if err := transfer(r.ctx, spool, o.Body, o.AtRest(), o.Digest.CRC64NVME); err != nil {
+		return errors.Join(err, spool.Discard())
+	}
+	_, err = r.o.Store.PutIf(r.ctx, to, key, m, spool, may)
 	return err
 }
 
@@ -104,15 +116,15 @@ func same(a, b object.Meta) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// transfer copies a body as it is at rest, and holds what was read against its checksum: damage is not spread.
-func transfer(ctx context.Context, spool store.Spool, o *store.Object) error {
-	section, err := o.Body.Section(0, o.AtRest())
+// transfer copies a body of size bytes as it is at rest, and holds what was read against its checksum: damage is not spread.
+func transfer(ctx context.Context, spool store.Spool, from store.Body, size int64, crc64 uint64) error {
+	section, err := from.Section(0, size)
 	if err != nil {
 		return err
 	}
 	buf, sum := make([]byte, 128<<10), crc64nvme.New()
 	var n int64
-	for n < o.AtRest() {
+	for n < size {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -124,18 +136,18 @@ func transfer(ctx context.Context, spool store.Spool, o *store.Object) error {
 			}
 		}
 		n += int64(k)
-		if err == io.EOF && n == o.AtRest() {
+		if err == io.EOF && n == size {
 			break
 		}
 		if err == io.EOF {
-			return fmt.Errorf("%w: the body has %d bytes, not %d", object.ErrDamaged, n, o.AtRest())
+			return fmt.Errorf("%w: the body has %d bytes, not %d", object.ErrDamaged, n, size)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	// Of an encrypted body the checksum is that of the plain bytes, but what was altered is not decrypted.
-	if o.Encryption == nil && sum.Sum64() != o.Digest.CRC64NVME {
+	// Of an encrypted body, too, the checksum is that of what is at rest.
+	if sum.Sum64() != crc64 {
 		return fmt.Errorf("%w: the body's checksum is wrong", object.ErrDamaged)
 	}
 	return nil

@@ -323,6 +323,64 @@ func TestDamageIsNotSpread(t *testing.T) {
 	})
 }
 
+// Each part of an encrypted upload is encrypted by itself, and longer at rest than it is.
+func TestEncryptedPiecesAreRepeated(t *testing.T) {
+	pairTest(t, func(t *testing.T, p *pair) {
+		p.set(p.from, all("to"))
+		upload := func(key string, bad bool, parts ...string) {
+			u, err := p.s.CreateUpload(t.Context(), p.from, key, object.Meta{ETag: `"x"`, Encryption: &object.Encryption{Algorithm: "a", KeyMD5: "k", Salt: []byte("s")}})
+			p.check(err)
+			for i, at := range parts {
+				sp, err := p.s.NewSpool(t.Context(), int64(len(at)))
+				p.check(err)
+				_, err = sp.WriteAt([]byte(at), 0)
+				p.check(err)
+				part := store.Part{Number: i, Size: int64(len(at)) - 2, AtRest: int64(len(at)), Digest: object.Digest{CRC64NVME: sum(at)}}
+				if bad && i > 0 {
+					part.Digest.CRC64NVME++
+				}
+				_, err = p.s.PutPart(t.Context(), p.from, key, u.ID, part, sp)
+				p.check(err)
+			}
+			_, err = p.s.CompleteUpload(t.Context(), p.from, key, u.ID, func(u store.Upload, parts []store.Part) ([]store.Part, object.Meta, error) {
+				return parts, u.Meta, nil
+			})
+			p.check(err)
+		}
+		upload("k", false, "<abc>", "<defg>", "<h>")
+		upload("bad", true, "<abc>", "<defg>")
+		r := p.start()
+		defer r.Close()
+		later(time.Second)
+		if s := r.Stats(); s.Copied != 1 || s.Expired != 1 {
+			t.Errorf("stats = %+v, want one copied, and the damaged one given up", s)
+		}
+		if _, err := p.s.Stat(t.Context(), p.to, "bad"); !errors.Is(err, object.ErrNoSuchKey) {
+			t.Errorf("the damaged one = %v, want it not to be there", err)
+		}
+		p.check(p.s.Delete(t.Context(), p.from, "k")) // the copy has bytes of its own
+		o, err := p.s.Open(t.Context(), p.to, "k")
+		p.check(err)
+		var rest []string // what the pieces are at rest
+		p.check(o.Wrap(func(b store.Body, size int64) (store.Body, error) {
+			text := make([]byte, size+2)
+			if _, err := b.ReadAt(text, 0); err != nil {
+				return nil, err
+			}
+			rest = append(rest, string(text))
+			return b, nil
+		}))
+		section, err := o.Body.Section(0, o.Size)
+		p.check(err)
+		_, err = io.Copy(io.Discard, section)
+		p.check(err)
+		p.check(o.Body.Close())
+		if diff := cmp.Diff([]string{"<abc>", "<defg>", "<h>"}, rest); diff != "" || o.Size != 8 || o.AtRest() != 14 {
+			t.Errorf("the copy has %d bytes, %d at rest, pieces (-want +got):\n%s", o.Size, o.AtRest(), diff)
+		}
+	})
+}
+
 func TestExistingObjectsAreCopiedOnce(t *testing.T) {
 	pairTest(t, func(t *testing.T, p *pair) {
 		for i := range 30 {

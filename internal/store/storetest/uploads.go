@@ -53,6 +53,82 @@ var uploadTests = []test{
 		wantNone(t, e, "M", "G")
 		wantUsage(t, s, b)
 	}},
+	{"pieces are copied one by one, or none of them", func(t *testing.T, e store.Engine) {
+		s := store.New(e)
+		b, other := newBucket(t, s, "bucket"), newBucket(t, s, "other")
+		u := begin(t, s, b, "key")
+		contents := [][]byte{Content(1, 70_000), []byte("x"), Content(2, 60_000)}
+		for n, content := range contents {
+			putPart(t, s, b, u, n, content)
+		}
+		_, err := complete(s, b, u, 0, 1, 2)
+		check(t, err)
+		put(t, s, other, "key", []byte("was there"))
+		// at is called before each piece.
+		clone := func(at func(n int) error, may func(*object.Meta) error) error {
+			o, err := s.Open(bg, b, "key")
+			check(t, err)
+			defer func() { check(t, o.Body.Close()) }()
+			n := 0
+			m, err := s.PutPieces(bg, other, "key", o.Meta, o, may, func(spool store.Spool, from store.Body, size int64, crc64 uint64) error {
+				if err := at(n); err != nil {
+					return err
+				}
+				content := make([]byte, size)
+				if _, err := from.ReadAt(content, 0); err != nil {
+					return err
+				}
+				wantBytes(t, "the piece", content, contents[n])
+				n++
+				_, err := spool.WriteAt(content, 0)
+				return err
+			})
+			if err == nil && (m.Size != o.Size || m.Digest != o.Digest) {
+				t.Fatalf("PutPieces = %+v, want what %+v says", m, o.Meta)
+			}
+			return err
+		}
+		never := func(int) error { return nil }
+		failed := errors.New("failed")
+
+		err = clone(func(n int) error {
+			if n == 2 {
+				return failed
+			}
+			return nil
+		}, nil)
+		wantErr(t, "a copy of which a piece fails", err, failed)
+		err = clone(never, func(old *object.Meta) error {
+			if old == nil || old.Size != int64(len("was there")) {
+				t.Fatalf("may is asked about %+v", old)
+			}
+			return failed
+		})
+		wantErr(t, "a copy that may not be", err, failed)
+		if err := clone(func(n int) error {
+			if n == 2 { // what a process leaves that ends here
+				return store.New(e).Recover(bg)
+			}
+			return nil
+		}, nil); err == nil {
+			t.Fatal("a copy whose pieces were taken for leftovers = nil, want an error")
+		}
+		wantBytes(t, "what was there", get(t, s, other, "key"), []byte("was there"))
+		check(t, s.Delete(bg, other, "key"))
+		check(t, s.DeleteBucket(bg, other))
+		wantErr(t, "a copy into a bucket that is gone", clone(never, nil), object.ErrNoSuchBucket)
+		other = newBucket(t, s, "other")
+
+		check(t, clone(func(int) error { return s.Delete(bg, b, "key") }, nil)) // the reader has the pieces
+		wantMissing(t, s, b, "key")
+		wantBytes(t, "the copy", get(t, s, other, "key"), slices.Concat(contents...))
+		wantUsage(t, s, other)
+		wantNone(t, e, "G")
+		check(t, store.New(e).Recover(bg))
+		wantBytes(t, "the copy after a restart", get(t, s, other, "key"), slices.Concat(contents...))
+		check(t, s.Delete(bg, other, "key"))
+		wantNone(t, e, "M", "G")
+	}},
 	{"one part keeps its MD5, and no bytes are an empty object", func(t *testing.T, e store.Engine) {
 		s := store.New(e)
 		b := newBucket(t, s, "bucket")
