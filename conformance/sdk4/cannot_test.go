@@ -60,7 +60,4 @@ func TestCannot(t *testing.T) {
 			t.Errorf("PUT: %v, want the SDK's own refusal", err)
 		}
 	})
-	t.Run("transitions in lifecycle rules by the API's name of a storage class: its type for them is a number", func(t *testing.T) {
-		var _ *int = service.TransitionType{}.StorageClass
-	})
 }
