@@ -1,4 +1,4 @@
-// Package accesslog writes down the requests for a bucket, and puts what was written into a bucket as objects.
+// Package accesslog makes objects of what there is to say of the requests for a bucket.
 //
 // Lines go to the store's journal within a second, where they survive a restart, and become an object when their hour is over. It knows no requests: what
 // there was to see of one is told to it.

@@ -137,7 +137,7 @@ func (l *Log) Start() {
 func (l *Log) Close() {
 	l.cancel()
 	l.wg.Wait()
-	l.flush(context.Background())
+	l.flush()
 }
 
 // Stats returns the counts up to now.
@@ -210,9 +210,9 @@ func (l *Log) run() {
 	for {
 		select {
 		case <-flush.C:
-			l.flush(l.ctx)
+			l.flush()
 		case <-look.C:
-			l.flush(l.ctx)
+			l.flush()
 			l.deliver()
 		case <-l.ctx.Done():
 			return
@@ -221,7 +221,7 @@ func (l *Log) run() {
 }
 
 // flush writes what was taken to the store. What cannot be written is lost: it must not fill the memory.
-func (l *Log) flush(ctx context.Context) {
+func (l *Log) flush() {
 	l.mu.Lock()
 	files := l.files
 	l.files, l.size = map[file]*[]byte{}, 0
@@ -233,10 +233,8 @@ func (l *Log) flush(ctx context.Context) {
 	for f, lines := range files {
 		chunks = append(chunks, store.Chunk{Bucket: f.bucket, File: f.hour, Lines: *lines})
 	}
-	if ctx.Err() != nil {
-		ctx = context.Background() // it is ending: this is what Close waits for
-	}
-	if err := l.o.Store.AppendJournal(ctx, chunks); err != nil {
+	// The end of the log must not take along what was just taken off the buffer; Close waits for it.
+	if err := l.o.Store.AppendJournal(context.Background(), chunks); err != nil {
 		for _, c := range chunks {
 			l.lost.Add(int64(countLines(c.Lines)))
 		}

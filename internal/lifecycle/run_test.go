@@ -196,6 +196,25 @@ func TestUploadsAreGivenUp(t *testing.T) {
 	})
 }
 
+// What is deleted in a bucket that keeps versions stays as a version, behind a delete marker.
+func TestExpirationInABucketWithVersions(t *testing.T) {
+	agedTest(t, nil, func(t *testing.T, a *aged) {
+		a.check(a.s.SetVersioning(t.Context(), a.b, store.Enabled))
+		a.set(expire(1, ""))
+		a.put(2*day, "a")
+		r := a.start()
+		defer r.Close()
+		a.want("")
+		later(3 * day)
+		if s := r.Stats(); s.Expired != 1 {
+			t.Errorf("stats = %+v, want one deletion: a delete marker does not expire", s)
+		}
+		if err := a.s.DeleteBucket(t.Context(), a.b); !errors.Is(err, object.ErrBucketNotEmpty) {
+			t.Errorf("DeleteBucket = %v, want the version still there", err)
+		}
+	})
+}
+
 // The days of a filled object count from its fill, or it would be fetched and deleted every day.
 func TestFilledObjectsAgeFromTheFill(t *testing.T) {
 	agedTest(t, nil, func(t *testing.T, a *aged) {

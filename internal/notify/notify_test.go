@@ -425,6 +425,8 @@ func TestPicturesAreMade(t *testing.T) {
 		var made []string
 		fails := object.ErrBusy
 		o.o.Make = func(ctx context.Context, b store.Bucket, key string, p notify.Picture) error {
+			o.mu.Lock()
+			defer o.mu.Unlock()
 			made = append(made, fmt.Sprintf("%.0f %s %s%s", time.Since(o.at).Seconds(), p.Action, p.Prefix, key))
 			if key == "no picture" {
 				return object.ErrNoImage
@@ -442,8 +444,11 @@ func TestPicturesAreMade(t *testing.T) {
 		defer n.Close()
 		o.put("no picture", "a")
 		later(time.Second / 2)
+		o.mu.Lock()
 		fails = nil
+		o.mu.Unlock()
 		later(time.Minute)
+		synctest.Wait()
 		if diff := cmp.Diff([]string{"0 info gen_no picture", "0 info gen_a", "1 info gen_a"}, made); diff != "" {
 			t.Errorf("made (-want +got):\n%s", diff)
 		}

@@ -193,7 +193,11 @@ func TestChangesAreRepeated(t *testing.T) {
 			replicate.Rule{ID: "c", Prefix: "c/", Bucket: "to", Off: true})
 		p.put(p.from, "b/before", "was there before the events are taken")
 		var changed []string
-		p.o.Changed = func(b store.Bucket, key string) { changed = append(changed, b.Name+"/"+key) }
+		p.o.Changed = func(b store.Bucket, key string) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			changed = append(changed, b.Name+"/"+key)
+		}
 		r := p.start()
 		defer r.Close()
 		for _, key := range []string{"a/1", "b/1", "c/1", "d/1"} {
@@ -220,6 +224,8 @@ func TestChangesAreRepeated(t *testing.T) {
 		}
 		later(time.Second)
 		p.want(p.to, "b/1=three", "b/before=was there before the events are taken")
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if n := len(changed); n != 6 {
 			t.Errorf("told of %q, want of six changes", changed)
 		}
