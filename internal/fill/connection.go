@@ -111,7 +111,7 @@ func (fl *flight) bring(c *connection, resp *origin.Response) error {
 func (fl *flight) further(c *connection) (*origin.Response, error) {
 	fl.mu.Lock()
 	head, size := fl.head, fl.size
-	req := origin.Request{Source: fl.key.source, Key: fl.key.key, Hops: fl.want.Hops}
+	req := origin.Request{Source: fl.key.source, Key: fl.at(), Hops: fl.want.Hops}
 	if !c.whole {
 		req.Range = object.Range{Offset: c.pos, Length: min(c.end, size) - c.pos}
 		req.Validator = head.Validator
@@ -241,6 +241,9 @@ func (fl *flight) write(c *connection, off int64, p []byte) error {
 			fl.wake()
 			fl.mu.Unlock()
 			return fl.hashArrived(off, p)
+		}
+		if fl.put != nil {
+			return fl.unwritten(err) // nobody reads, so there is nothing to go straight through for
 		}
 		if err := fl.reroute(c, off, err); err != nil {
 			return err

@@ -26,6 +26,8 @@ type flight struct {
 	want   Want
 	source string // name in limits and logs
 	start  time.Time
+	// put stores what was fetched, see Filler.Fetch; nil: this is a fill.
+	put func(object.Meta, store.Spool) error
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -96,6 +98,13 @@ func (fl *flight) fly() (*store.Intent, error) {
 		return nil, err
 	}
 	defer fl.f.limits.release(fl.source)
+	if fl.put != nil {
+		first, resp, err := fl.anew()
+		if err == nil {
+			err = fl.follow(first, resp, &noter{}) // which notes nothing
+		}
+		return nil, err
+	}
 	// The second look. A GET may have missed just before another flight of the same key committed:
 	//
 	//	reader A: store.Open → no such key
@@ -114,20 +123,32 @@ func (fl *flight) fly() (*store.Intent, error) {
 	if err != nil {
 		return &intent, err
 	}
+	return &intent, fl.follow(first, resp, newNoter(fl, intent))
+}
+
+// follow brings all that follows the first answer.
+func (fl *flight) follow(first *connection, resp *origin.Response, n *noter) error {
 	defer first.cancel(context.Canceled)
-	n := newNoter(fl, intent)
-	err = fl.transfer(first, resp, n)
+	err := fl.transfer(first, resp, n)
 	n.stop()
 	if err != nil {
-		return &intent, err
+		return err
 	}
-	return &intent, fl.verify()
+	return fl.verify()
+}
+
+// at is the key that the source is asked for.
+func (fl *flight) at() string {
+	if fl.put != nil {
+		return "" // the source is the object's own URL
+	}
+	return fl.key.key
 }
 
 // anew begins with the whole object.
 func (fl *flight) anew() (*connection, *origin.Response, error) {
 	c := fl.newConnection(0, math.MaxInt64)
-	resp, err := fl.f.ask(c.ctx, fl.source, origin.Request{Source: fl.key.source, Key: fl.key.key, Hops: fl.want.Hops}, &fl.requests)
+	resp, err := fl.f.ask(c.ctx, fl.source, origin.Request{Source: fl.key.source, Key: fl.at(), Hops: fl.want.Hops}, &fl.requests)
 	if err != nil {
 		c.cancel(context.Canceled)
 		fl.f.rememberFlight(fl, err)
@@ -157,6 +178,9 @@ func (fl *flight) begin(head *origin.Response, spool store.Spool, have segments)
 		if body, err = spool.Open(); err != nil {
 			err = errors.Join(err, spool.Discard())
 		}
+	}
+	if err != nil && fl.put != nil {
+		return fl.unwritten(err)
 	}
 	if err != nil && len(have.spans) > 0 {
 		return err // what was taken up cannot be read: the caller begins anew
@@ -227,8 +251,13 @@ func (fl *flight) commit(intent *store.Intent) error {
 	fl.mu.Lock()
 	meta, spool := fl.meta, fl.spool
 	fl.mu.Unlock()
-	// Everything is there: the end of the server may wait for the disk.
-	err := fl.f.o.Store.CommitFill(context.WithoutCancel(fl.ctx), *intent, meta, spool)
+	var err error
+	if fl.put != nil {
+		err = fl.put(meta, spool)
+	} else {
+		// Everything is there: the end of the server may wait for the disk.
+		err = fl.f.o.Store.CommitFill(context.WithoutCancel(fl.ctx), *intent, meta, spool)
+	}
 	if errors.Is(err, object.ErrStore) {
 		return fmt.Errorf("%w: %w", errUnstored, err)
 	}
@@ -266,7 +295,7 @@ func outcome(err error) Outcome {
 		return Stored
 	case errors.Is(err, object.ErrExists):
 		return Existed
-	case errors.Is(err, object.ErrSuperseded):
+	case errors.Is(err, object.ErrSuperseded), errors.Is(err, object.ErrPrecondition):
 		return Superseded
 	case errors.Is(err, object.ErrNoSuchKey):
 		return Absent
@@ -295,9 +324,7 @@ func (fl *flight) report(err error) {
 	}
 	fl.mu.Unlock()
 	if r.URL == "" {
-		if u, err := origin.URL(fl.key.source, fl.key.key); err == nil {
-			r.URL = u.String()
-		}
+		r.URL = origin.Address(fl.key.source, fl.at())
 	}
 	switch r.Outcome {
 	case Stored, Existed:
@@ -366,8 +393,8 @@ func (fl *flight) progressNow() Progress {
 	}
 	if fl.head != nil {
 		p.URL = fl.head.Provenance.URL
-	} else if u, err := origin.URL(fl.key.source, fl.key.key); err == nil {
-		p.URL = u.String()
+	} else {
+		p.URL = origin.Address(fl.key.source, fl.at())
 	}
 	return p
 }

@@ -57,9 +57,14 @@ func (fl *flight) straightThrough(err error) {
 		return
 	}
 	fl.relay = &window{room: make(chan struct{}, 1)}
-	fl.relayErr = fmt.Errorf("%w: %w: write spool: %w", errUnstored, object.ErrStore, err)
+	fl.relayErr = fl.unwritten(err)
 	fl.f.o.Logger.Error("spool cannot be written; the object goes straight through and is not stored",
 		"bucket", fl.want.Bucket.Name, "key", fl.key.key, "err", err)
+}
+
+// unwritten is why what arrives is not stored: err of the spool.
+func (fl *flight) unwritten(err error) error {
+	return fmt.Errorf("%w: %w: write spool: %w", errUnstored, object.ErrStore, err)
 }
 
 // reroute switches over while bytes arrive: c could not write those from off on. If c can be the one connection that goes on, it stays

@@ -77,6 +77,8 @@ var (
 	ErrThrottled = errors.New("too many fills")
 	// ErrBusy: too much of this is being done at once; retry after a while.
 	ErrBusy = errors.New("server is busy")
+	// ErrFetching: the same is being fetched already; wait for that, or retry after it.
+	ErrFetching = errors.New("fetch in process")
 	// ErrShuttingDown: the server is about to end; retry at once.
 	ErrShuttingDown = errors.New("server is shutting down")
 

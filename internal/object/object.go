@@ -150,6 +150,8 @@ type Source struct {
 	Port uint16
 	// Path begins with "/"; it may hold valid percent escapes and is sent as it is.
 	Path string
+	// Query is sent behind the path, as it is. Only a URL that is fetched has one; "" is none. It may hold credentials.
+	Query string
 	// Private allows private and loopback addresses: the setting was made with the operator's key.
 	Private bool
 }

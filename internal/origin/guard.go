@@ -254,10 +254,11 @@ func (g *guard) isPublic(ip netip.Addr) bool {
 // CheckSite says whether a setting may name src. A literal address, or a name that always means this machine, is judged here and
 // refused with [object.ErrInvalidArgument]; other names are judged when they are dialled, on what they resolve to then.
 // The answer depends on nothing but src: it asks nobody.
-func (c *Client) CheckSite(src object.Source) error {
-	refuse := func(why string) error {
-		return object.Explain(object.ErrInvalidArgument, "source_site: the host %q %s", src.Host, why)
-	}
+func (c *Client) CheckSite(src object.Source) error { return c.check("source_site", src) }
+
+// check is CheckSite for what the caller calls what.
+func (c *Client) check(what string, src object.Source) error {
+	refuse := func(why string) error { return refused(what, "the host %q %s", src.Host, why) }
 	for _, own := range c.o.OwnHosts {
 		if src.Host == own || strings.HasSuffix(src.Host, "."+own) {
 			return refuse("is this server")

@@ -16,14 +16,24 @@ const maxSite = 2048
 // External Mirror"). It refuses everything that two parsers could read in two ways; the error matches
 // [object.ErrInvalidArgument] and its text names the part. It does not look at where the address leads: see [Client.CheckSite].
 func ParseSite(site string) (object.Source, error) {
+	return parseSite("source_site", site, "", maxSite)
+}
+
+// refused is the error for a part of what, a name that the caller knows it by.
+func refused(what, format string, args ...any) error {
+	return object.Explain(object.ErrInvalidArgument, what+": "+format, args...)
+}
+
+// parseSite reads a site that the caller calls what, of limit bytes at most. The bytes in plain may stand in its path as they are.
+func parseSite(what, site, plain string, limit int) (object.Source, error) {
 	refuse := func(format string, args ...any) (object.Source, error) {
-		return object.Source{}, object.Explain(object.ErrInvalidArgument, "source_site: "+format, args...)
+		return object.Source{}, refused(what, format, args...)
 	}
 	switch {
 	case site == "":
 		return refuse("it is empty; write [http://|https://]host[:port][/path]")
-	case len(site) > maxSite:
-		return refuse("it has %d bytes; at most %d are allowed", len(site), maxSite)
+	case len(site) > limit:
+		return refuse("it has %d bytes; at most %d are allowed", len(site), limit)
 	}
 	for i := range len(site) {
 		switch c := site[i]; {
@@ -75,7 +85,7 @@ func ParseSite(site string) (object.Source, error) {
 	if src.Host, err = parseHost(host); err != "" {
 		return refuse("%s", err)
 	}
-	if src.Path, err = parsePath(path); err != "" {
+	if src.Path, err = parsePath(path, plain); err != "" {
 		return refuse("%s", err)
 	}
 	return src, nil
@@ -253,14 +263,18 @@ func badLabel(label string) string {
 	return ""
 }
 
-// parsePath checks the path of a source site and returns it with each byte outside unreserved, "/" and valid escapes
+// parsePath checks the path of a source site and returns it with each byte outside unreserved, "/", plain and valid escapes
 // percent-encoded.
-func parsePath(path string) (canonical, bad string) {
+func parsePath(path, plain string) (canonical, bad string) {
 	if path == "" {
 		return "/", ""
 	}
 	var b strings.Builder
 	for i := 0; i < len(path); i++ {
+		if strings.IndexByte(plain, path[i]) >= 0 {
+			b.WriteByte(path[i])
+			continue
+		}
 		if path[i] != '%' {
 			escapeByte(&b, path[i])
 			continue

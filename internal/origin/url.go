@@ -21,7 +21,16 @@ func URL(src object.Source, key string) (*url.URL, error) {
 	if err != nil || dotSegment(raw) { // "/a/." and "./b" only together make a segment
 		return nil, object.Explain(object.ErrNoSuchKey, "the key would leave the path of the source")
 	}
-	return &url.URL{Scheme: src.Scheme, Host: authority(src), Path: path, RawPath: raw}, nil
+	return &url.URL{Scheme: src.Scheme, Host: authority(src), Path: path, RawPath: raw, RawQuery: src.Query}, nil
+}
+
+// Address is the URL of key at src without its query, for logs; "" where it has none.
+func Address(src object.Source, key string) string {
+	u, err := URL(src, key)
+	if err != nil {
+		return ""
+	}
+	return withoutQuery(u)
 }
 
 // authority is what stands in the URL and in the Host header: no port where it is the scheme's own.

@@ -15,10 +15,9 @@ import (
 
 // The headers that make a PUT take its object from elsewhere.
 const (
-	copySource  = "X-Qs-Copy-Source"
-	copyRange   = "X-Qs-Copy-Range"
-	moveSource  = "X-Qs-Move-Source"
-	fetchSource = "X-Qs-Fetch-Source"
+	copySource = "X-Qs-Copy-Source"
+	copyRange  = "X-Qs-Copy-Range"
+	moveSource = "X-Qs-Move-Source"
 )
 
 // sourceHeaders are those that belong to a source: what a header of such a prefix asks for must never be passed over, as the object would become

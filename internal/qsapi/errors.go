@@ -68,6 +68,7 @@ var answers = []struct {
 	{object.ErrNoSetting, 404, "setting_not_exists", "The bucket has no such setting."},
 	{object.ErrDenied, 403, "permission_denied", "You have no right to do this."},
 	{object.ErrPrecondition, 412, "precondition_failed", "A condition of the request does not hold."},
+	{object.ErrFetching, 409, "fetch_in_process", "The same is being fetched already. Wait for that."},
 	{object.ErrThrottled, 429, "fetch_throttled", "Too many objects are being fetched now. Try again later."},
 	{object.ErrSourceDown, 503, "upstream_failed", "The source of this bucket failed. Try again later."},
 	{object.ErrSourceBad, 503, "upstream_failed", "The source of this bucket answered with something that is no object."},

@@ -35,7 +35,8 @@ func (a *API) putObject(w *answer, r *request) error {
 		r.operation = "PUT Object - Move"
 		return a.moveObject(w, r)
 	case source == fetchSource:
-		return notImplemented("PUT Object - Fetch")
+		r.operation = "PUT Object - Fetch"
+		return a.fetchObject(w, r)
 	}
 	u := cistern.Upload{Size: r.ContentLength, Body: r.body}
 	if u.Size > object.MaxPutSize {
