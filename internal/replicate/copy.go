@@ -18,7 +18,12 @@ var errLater = errors.New("nothing to do")
 
 // one brings the other bucket to where b is with the event's key.
 func (r *Replicator) one(b store.Bucket, rule Rule, e store.Event) error {
-	o, err := r.o.Store.Open(r.ctx, b, e.Key)
+	ctx := r.ctx
+	if e.Derived {
+		// The copy of what was made of another object is no less made of it: or else something would be made of it in turn, and be copied back.
+		ctx = store.WithCause(ctx, store.Cause{Replica: true, Derived: true})
+	}
+	o, err := r.o.Store.Open(ctx, b, e.Key)
 	if errors.Is(err, object.ErrNoSuchKey) {
 		if e.Kind != store.Deleted || !rule.Deletes {
 			return nil // it is gone again; the event that says so comes, if anybody is to hear of it
@@ -29,7 +34,7 @@ func (r *Replicator) one(b store.Bucket, rule Rule, e store.Event) error {
 		return err
 	}
 	defer o.Body.Close()
-	to, err := r.o.May(r.ctx, b, rule.Bucket, e.Key, false)
+	to, err := r.o.May(ctx, b, rule.Bucket, e.Key, false)
 	if err != nil {
 		return err
 	}
@@ -49,18 +54,18 @@ func (r *Replicator) one(b store.Bucket, rule Rule, e store.Event) error {
 		}
 		return nil
 	}
-	switch old, err := r.o.Store.Stat(r.ctx, to, e.Key); {
+	switch old, err := r.o.Store.Stat(ctx, to, e.Key); {
 	case err == nil && may(&old) != nil:
 		return nil
 	case err != nil && !errors.Is(err, object.ErrNoSuchKey):
 		return err
 	}
 	if o.InPieces() && m.Encryption != nil {
-		_, err = r.o.Store.PutPieces(r.ctx, to, e.Key, m, o, may, func(spool store.Spool, from store.Body, size int64, crc64 uint64) error {
-			return transfer(r.ctx, spool, from, size, crc64)
+		_, err = r.o.Store.PutPieces(ctx, to, e.Key, m, o, may, func(spool store.Spool, from store.Body, size int64, crc64 uint64) error {
+			return transfer(ctx, spool, from, size, crc64)
 		})
 	} else {
-		err = r.put(to, e.Key, m, o, may)
+		err = r.put(ctx, to, e.Key, m, o, may)
 	}
 	if errors.Is(err, errLater) {
 		return nil
@@ -73,15 +78,15 @@ func (r *Replicator) one(b store.Bucket, rule Rule, e store.Event) error {
 }
 
 // put makes o, as it is at rest, the object under key in one body, if may allows it.
-func (r *Replicator) put(to store.Bucket, key string, m object.Meta, o *store.Object, may func(*object.Meta) error) error {
-	spool, err := r.o.Store.NewSpool(r.ctx, m.AtRest())
+func (r *Replicator) put(ctx context.Context, to store.Bucket, key string, m object.Meta, o *store.Object, may func(*object.Meta) error) error {
+	spool, err := r.o.Store.NewSpool(ctx, m.AtRest())
 	if err != nil {
 		return err
 	}
-	if err := transfer(r.ctx, spool, o.Body, o.AtRest(), o.Digest.CRC64NVME); err != nil {
+	if err := transfer(ctx, spool, o.Body, o.AtRest(), o.Digest.CRC64NVME); err != nil {
 		return errors.Join(err, spool.Discard())
 	}
-	_, err = r.o.Store.PutIf(r.ctx, to, key, m, spool, may)
+	_, err = r.o.Store.PutIf(ctx, to, key, m, spool, may)
 	return err
 }
 

@@ -329,6 +329,40 @@ func TestDamageIsNotSpread(t *testing.T) {
 	})
 }
 
+// Something is made of what is new in either bucket, and each is repeated in the other one. What was made goes no further than one copy.
+func TestWhatWasMadeOfAnObjectIsKnownInItsCopy(t *testing.T) {
+	pairTest(t, func(t *testing.T, p *pair) {
+		var seen []store.Event
+		p.s = store.New(p.e, replicate.Consumer(20), &store.Consumer{Tag: 't', Setting: "test", Lanes: func([]byte) (func(store.Event) []string, error) {
+			return func(e store.Event) []string {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				seen = append(seen, e) // in order: the copies come one after the other
+				return nil
+			}, nil
+		}})
+		p.o.Store = p.s
+		p.set(p.from, all("to"))
+		p.check(p.s.SetSetting(t.Context(), p.to, "test", []byte("{}")))
+		r := p.start()
+		defer r.Close()
+		for i, derived := range []bool{false, true, false} {
+			sp, err := p.s.NewSpool(t.Context(), 1)
+			p.check(err)
+			_, err = sp.WriteAt([]byte("x"), 0)
+			p.check(err)
+			ctx := store.WithCause(t.Context(), store.Cause{Derived: derived})
+			p.check(p.s.Put(ctx, p.from, fmt.Sprint("k", i), object.Meta{Size: 1, Digest: object.Digest{CRC64NVME: sum("x")}}, sp))
+			later(time.Second)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(seen) != 3 || seen[0].Derived || !seen[1].Derived || seen[2].Derived || !seen[1].Replica {
+			t.Errorf("the copies are told as %+v, want three replicas of which the second was made of another object", seen)
+		}
+	})
+}
+
 // Each part of an encrypted upload is encrypted by itself, and longer at rest than it is.
 func TestEncryptedPiecesAreRepeated(t *testing.T) {
 	pairTest(t, func(t *testing.T, p *pair) {
