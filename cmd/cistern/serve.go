@@ -51,6 +51,7 @@ type settings struct {
 	logFormat, logLevel  string
 	grace                time.Duration
 	maxConnections       int
+	maxBuckets           int
 	idleTimeout, stall   time.Duration
 	origin               origin.Options
 	minRate              int64
@@ -120,6 +121,7 @@ func (s *settings) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.DurationVar(&s.grace, "grace", 30*time.Second, "how long requests and fills may go on after the signal to end")
 	fs.IntVar(&s.maxConnections, "max-connections", 10_000, "connections of clients at a time; 0: any number")
+	fs.IntVar(&s.maxBuckets, "max-buckets", 1000, "buckets of each user but the operator; 0: any number")
 	fs.DurationVar(&s.idleTimeout, "idle-timeout", 60*time.Second, "how long an unused connection of a client is kept")
 	fs.DurationVar(&s.stall, "stall-timeout", 60*time.Second, "how long a body may stand still before the connection is cut")
 
@@ -213,7 +215,7 @@ func (s *settings) check() ([]mirror, error) {
 		return nil, usagef("--listen %q: write HOST:PORT or :PORT", s.listen)
 	}
 	for name, n := range map[string]int64{
-		"grace": int64(s.grace), "negative-ttl": int64(s.fill.NegativeTTL), "max-connections": int64(s.maxConnections),
+		"grace": int64(s.grace), "negative-ttl": int64(s.fill.NegativeTTL), "max-connections": int64(s.maxConnections), "max-buckets": int64(s.maxBuckets),
 		"source-max-redirects": int64(s.redirects), "fill-retries": int64(s.retries), "breaker-failures": int64(s.breaker),
 		"fill-patience": int64(s.fill.Patience), "fill-resume-size": s.resumeSize,
 		"image-workers": int64(s.images.Workers),
@@ -255,7 +257,7 @@ func (s *settings) check() ([]mirror, error) {
 	s.fill.Retries = noneIsNegative(s.retries)
 	s.fill.ResumeSize = noneIsNegative(s.resumeSize)
 	s.fill.BreakerFailures = noneIsNegative(s.breaker)
-	s.maxConnections = noneIsNegative(s.maxConnections)
+	s.maxConnections, s.maxBuckets = noneIsNegative(s.maxConnections), noneIsNegative(s.maxBuckets)
 	return list, nil
 }
 
@@ -325,7 +327,7 @@ func (s *settings) run(ctx context.Context, out, logs io.Writer, getenv func(str
 	n, err := node.New(ctx, node.Options{
 		Engine: engine, Keys: ring, Origin: s.origin, Fill: s.fill, Zone: s.zone, Domains: s.domains,
 		OwnersBind: s.cname == "owner", WebsiteIndex: s.index, WebsiteError: s.errorPage, TrustedProxies: proxies,
-		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, Logger: log, Version: version,
+		IdleTimeout: s.idleTimeout, StallTimeout: s.stall, MaxConnections: s.maxConnections, MaxBuckets: s.maxBuckets, Logger: log, Version: version,
 		Lifecycle: s.lifecycle, Notify: s.notify, Replicate: s.replicate, AccessLog: s.accessLog, EventQueue: s.eventQueue,
 		Images: s.images,
 	})

@@ -171,7 +171,8 @@ func TestBytes(t *testing.T) {
 
 // A zero of a flag means none, a zero of the parts' options means their default.
 func TestZeroMeansNone(t *testing.T) {
-	s, err := parse(t, "", nil, "--fill-retries", "0", "--breaker-failures", "0", "--source-max-redirects", "0", "--source-min-rate", "0", "--max-connections", "0")
+	s, err := parse(t, "", nil, "--fill-retries", "0", "--breaker-failures", "0", "--source-max-redirects", "0", "--source-min-rate", "0", "--max-connections", "0",
+		"--max-buckets", "0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func TestZeroMeansNone(t *testing.T) {
 	}
 	for name, n := range map[string]int64{
 		"Retries": int64(s.fill.Retries), "BreakerFailures": int64(s.fill.BreakerFailures), "MaxRedirects": int64(s.origin.MaxRedirects),
-		"MinRate": s.origin.MinRate, "MaxConnections": int64(s.maxConnections),
+		"MinRate": s.origin.MinRate, "MaxConnections": int64(s.maxConnections), "MaxBuckets": int64(s.maxBuckets),
 	} {
 		if n >= 0 {
 			t.Errorf("%s = %d, want a negative number", name, n)

@@ -20,7 +20,8 @@ func (s *Server) Buckets(ctx context.Context, c Caller) ([]store.Bucket, error) 
 	return slices.DeleteFunc(all, func(b store.Bucket) bool { return b.Owner != c.Owner }), nil
 }
 
-// CreateBucket makes a private, empty bucket that belongs to c. It fails with [object.ErrBucketExists] also for a bucket of c's own.
+// CreateBucket makes a private, empty bucket that belongs to c. It fails with [object.ErrBucketExists] also for a bucket of c's own, and with
+// [object.ErrTooManyBuckets] if c has as many as a user may.
 func (s *Server) CreateBucket(ctx context.Context, c Caller, name, zone string) error {
 	if c.Anonymous() {
 		return denied("buckets are made by signed requests only")
@@ -28,7 +29,11 @@ func (s *Server) CreateBucket(ctx context.Context, c Caller, name, zone string) 
 	if err := object.CheckBucket(name); err != nil {
 		return object.Explain(object.ErrInvalidBucketName, "%v", err)
 	}
-	_, err := s.store.CreateBucket(ctx, name, c.Owner, zone)
+	most := s.maxBuckets
+	if c.Operator {
+		most = 0
+	}
+	_, err := s.store.CreateBucketWithin(ctx, name, c.Owner, zone, most)
 	return err
 }
 

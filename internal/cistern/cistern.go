@@ -26,6 +26,8 @@ type Options struct {
 	// OwnersBind lets the owners of buckets bind domains. Otherwise only the operator does: nothing proves whose a domain is, and one that the server
 	// is reached under, but does not know for its own, would lead all its users to the bucket that has it.
 	OwnersBind bool
+	// MaxBuckets bounds the buckets of one owner; those of the operator are not bounded. 0 means 1,000, negative any number.
+	MaxBuckets int
 	// Images bounds what is done with pictures.
 	Images image.Options
 	// Logging is called when a bucket's access log was switched on or off; nil means nobody asks.
@@ -45,6 +47,8 @@ type Server struct {
 	domains    []string
 	ownersBind bool
 
+	maxBuckets int // of one owner; negative: any number
+
 	// What hits need of a bucket's settings, read once for each document.
 	policies parsed[*policy.Policy]
 	acls     parsed[[]Grant]
@@ -53,7 +57,11 @@ type Server struct {
 
 // New returns a server of the parts in o.
 func New(o Options) *Server {
-	s := &Server{store: o.Store, filler: o.Filler, origin: o.Origin, ownersBind: o.OwnersBind, images: image.New(o.Images), logging: o.Logging}
+	if o.MaxBuckets == 0 {
+		o.MaxBuckets = 1000
+	}
+	s := &Server{store: o.Store, filler: o.Filler, origin: o.Origin, ownersBind: o.OwnersBind, images: image.New(o.Images), logging: o.Logging,
+		maxBuckets: o.MaxBuckets}
 	if s.logging == nil {
 		s.logging = func(context.Context) {}
 	}

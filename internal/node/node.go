@@ -59,6 +59,8 @@ type Options struct {
 	StallTimeout time.Duration
 	// MaxConnections bounds the clients' connections; further ones wait to be accepted. 0 means 10,000, negative any number.
 	MaxConnections int
+	// MaxBuckets bounds the buckets of one owner, but not of the operator; 0 means 1,000, negative any number.
+	MaxBuckets int
 	// Logger gets a line for each request and for each fill; nil means none.
 	Logger *slog.Logger
 	// Version is shown in the metrics.
@@ -149,7 +151,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.accessLog = accesslog.New(o.AccessLog)
 	n.core = cistern.New(cistern.Options{
 		Store: n.store, Filler: n.filler, Origin: n.client, Domains: o.Domains, OwnersBind: o.OwnersBind, Logging: n.accessLog.Refresh,
-		Images: o.Images,
+		Images: o.Images, MaxBuckets: o.MaxBuckets,
 	})
 
 	o.Lifecycle.Store, o.Lifecycle.Deleted, o.Lifecycle.Logger = n.store, n.core.Forget, o.Logger

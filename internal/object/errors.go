@@ -14,6 +14,8 @@ var (
 	ErrNoSuchBucket = errors.New("no such bucket")
 	// ErrBucketExists: the name is taken, possibly by the caller; choose another or use the bucket.
 	ErrBucketExists = errors.New("bucket exists")
+	// ErrTooManyBuckets: the user has as many buckets as he may; delete one first, or ask the operator.
+	ErrTooManyBuckets = errors.New("too many buckets")
 	// ErrBucketNotEmpty: delete the bucket's objects first.
 	ErrBucketNotEmpty = errors.New("bucket is not empty")
 	// ErrNoSetting: the bucket has no such setting; set it first.

@@ -46,6 +46,7 @@ var answers = []struct {
 	{object.ErrNoSuchKey, 404, "object_not_exists", "The object does not exist."},
 	{object.ErrNoSuchBucket, 404, "bucket_not_exists", "The bucket does not exist."},
 	{object.ErrBucketExists, 409, "bucket_already_exists", "A bucket of this name exists already."},
+	{object.ErrTooManyBuckets, 403, "too_many_buckets", "You have as many buckets as this server allows a user. Delete one first, or ask its operator for more."},
 	{object.ErrBucketNotEmpty, 409, "bucket_not_empty", "The bucket still holds objects, or versions of some. Delete them first."},
 	{object.ErrInvalidKey, 400, "invalid_object_name", "A key is 1 to 1023 bytes of UTF-8."},
 	{object.ErrInvalidBucketName, 400, "invalid_bucket_name", "A bucket's name is 3 to 63 characters of a-z, 0-9 and, between them, \"-\"."},

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cisternhq/cistern/internal/cistern"
 )
 
 // Statistics are exact at once, also by storage class, and have every member that clients look for.
@@ -61,4 +63,18 @@ func TestBucketStatistics(t *testing.T) {
 	}
 	s.want(message{as: "OPERATOR", method: "GET", path: "/alices-bucket?stats"}, 200, "")
 	s.want(message{as: "ALICE", method: "GET", path: "/alices-bucket?stats&other"}, 400, "invalid_argument")
+}
+
+func TestTooManyBuckets(t *testing.T) {
+	s := startCore(t, func(o *cistern.Options) { o.MaxBuckets = 2 }, nil)
+	s.want(message{as: "ALICE", method: "PUT", path: "/alices-1"}, 201, "")
+	s.want(message{as: "ALICE", method: "PUT", path: "/alices-2"}, 201, "")
+	s.want(message{as: "ALICE", method: "PUT", path: "/alices-3"}, 403, "too_many_buckets")
+	s.want(message{as: "ALICE", method: "PUT", path: "/alices-2"}, 409, "bucket_already_exists")
+	s.want(message{as: "BOB", method: "PUT", path: "/bobs-1"}, 201, "")
+	for _, b := range []string{"/operators-1", "/operators-2", "/operators-3"} {
+		s.want(message{as: "OPERATOR", method: "PUT", path: b}, 201, "")
+	}
+	s.want(message{as: "ALICE", method: "DELETE", path: "/alices-1"}, 204, "")
+	s.want(message{as: "ALICE", method: "PUT", path: "/alices-3"}, 201, "")
 }

@@ -42,6 +42,11 @@ func settingBit(name string) SettingSet {
 
 // CreateBucket makes an empty bucket. It fails with object.ErrBucketExists.
 func (s *Store) CreateBucket(ctx context.Context, name, owner, zone string) (Bucket, error) {
+	return s.CreateBucketWithin(ctx, name, owner, zone, 0)
+}
+
+// CreateBucketWithin is CreateBucket that fails with object.ErrTooManyBuckets if the owner has most buckets already; 0 is any number.
+func (s *Store) CreateBucketWithin(ctx context.Context, name, owner, zone string, most int) (Bucket, error) {
 	key, next := bucketKey(name), []byte{spaceNext}
 	var b Bucket
 	err := retry(ctx, func() error {
@@ -60,6 +65,16 @@ func (s *Store) CreateBucket(ctx context.Context, name, owner, zone string) (Buc
 		if err != nil {
 			return err
 		}
+		if most > 0 {
+			// No other bucket comes in between this look and the batch: each changes the last ID.
+			n, err := s.countBuckets(ctx, owner)
+			if err != nil {
+				return err
+			}
+			if n >= most {
+				return object.ErrTooManyBuckets
+			}
+		}
 		b = Bucket{ID: uint64(id) + 1, Name: name, Owner: owner, Zone: zone, Created: time.Now().UTC()}
 		return storeErr(s.e.Apply(ctx, &Batch{
 			Require: []Condition{unchanged(key, nil), unchanged(next, last)},
@@ -74,6 +89,18 @@ func (s *Store) CreateBucket(ctx context.Context, name, owner, zone string) (Buc
 		return Bucket{}, on("create bucket", name, "", err)
 	}
 	return b, nil
+}
+
+// countBuckets counts the buckets of an owner whose records can be read.
+func (s *Store) countBuckets(ctx context.Context, owner string) (n int, err error) {
+	err = s.each(ctx, []byte{spaceBucket}, []byte{spaceBucket + 1}, func(_, v []byte) (bool, error) {
+		b, err := decodeBucket(v)
+		if err == nil && b.Owner == owner {
+			n++
+		}
+		return true, nil
+	})
+	return n, err
 }
 
 // Bucket returns the bucket of that name, or object.ErrNoSuchBucket.

@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 		{"unfinished", unfinishedTests},
 		{"store", storeTests},
 		{"usage", usageTests},
+		{"quota", quotaTests},
 		{"versions", versionTests},
 		{"moves", moveTests},
 		{"fills", fillTests},

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -148,5 +150,44 @@ var usageTests = []test{
 				t.Errorf("record %q is left of the bucket", k)
 			}
 		}
+	}},
+}
+
+var quotaTests = []test{
+	{"an owner has so many buckets and no more", func(t *testing.T, e store.Engine) {
+		s := store.New(e)
+		_, err := s.CreateBucket(bg, "of-another", "another", "zone")
+		check(t, err)
+		var wg sync.WaitGroup
+		var made atomic.Int64
+		for i := range 12 {
+			wg.Go(func() {
+				_, err := s.CreateBucketWithin(bg, fmt.Sprint("bucket-", i), "owner", "zone", 5)
+				switch {
+				case err == nil:
+					made.Add(1)
+				case !errors.Is(err, object.ErrTooManyBuckets):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if made.Load() != 5 {
+			t.Fatalf("%d buckets were made at once, want 5", made.Load())
+		}
+		_, err = s.CreateBucketWithin(bg, "of-another", "owner", "zone", 5)
+		wantErr(t, "CreateBucketWithin of a name that is taken", err, object.ErrBucketExists)
+		list, err := s.Buckets(bg)
+		check(t, err)
+		for _, b := range list {
+			if b.Owner == "owner" {
+				check(t, s.DeleteBucket(bg, b))
+				break
+			}
+		}
+		_, err = s.CreateBucketWithin(bg, "one-more", "owner", "zone", 5)
+		check(t, err)
+		_, err = s.CreateBucket(bg, "without-a-bound", "owner", "zone")
+		check(t, err)
 	}},
 }
