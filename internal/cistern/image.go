@@ -37,13 +37,22 @@ type Processed struct {
 	// NotModified: the caller's conditions say that the result is not wanted; Body is nil then.
 	NotModified bool
 	Body        []byte
+
+	work *image.Work // nil if there was nothing to work on
+}
+
+// Close ends the use of Body, whose memory is accounted for until then.
+func (p *Processed) Close() {
+	if p.work != nil {
+		p.work.End()
+	}
 }
 
 // gatherTimeout bounds bringing one picture that is to be drawn on another.
 const gatherTimeout = 30 * time.Second
 
 // Process does an action to a picture, as [image.Work.Do] does and with its errors, and with those of Get. What the action saves is put as the caller, who
-// needs leave for that. With something to save conditions do not end it early.
+// needs leave for that. With something to save conditions do not end it early. The caller closes the result.
 func (s *Server) Process(ctx context.Context, c Caller, bucket, key string, q Process) (*Processed, error) {
 	saves, marks := q.Action.Saves(), q.Action.Marks()
 	if len(saves) > 0 && q.Link {
@@ -117,7 +126,11 @@ func (s *Server) Process(ctx context.Context, c Caller, bucket, key string, q Pr
 	if err != nil {
 		return nil, err
 	}
-	defer work.End()
+	defer func() {
+		if p.work == nil {
+			work.End()
+		}
+	}()
 	if body == nil {
 		if body, err = s.pictureOf(ctx, o); err != nil {
 			return nil, err
@@ -141,7 +154,8 @@ func (s *Server) Process(ctx context.Context, c Caller, bucket, key string, q Pr
 	if err != nil {
 		return nil, err
 	}
-	p.Body, p.Meta.ContentType, p.Meta.Size = pic.Body, pic.Type, int64(len(pic.Body))
+	p.Body, p.Meta.ContentType, p.Meta.Size, p.work = pic.Body, pic.Type, int64(len(pic.Body)), work
+	work.Keep(len(pic.Body))
 	return p, nil
 }
 

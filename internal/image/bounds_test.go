@@ -123,6 +123,72 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+// A result that is taken slowly must keep nobody from working, but its memory must count until it is taken.
+func TestResultsCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{Workers: 1, Memory: 2 << 20, Wait: time.Second})
+		noise := image.NewGray(image.Rect(0, 0, 300, 300))
+		for i, seed := 0, uint32(1); i < len(noise.Pix); i++ {
+			seed ^= seed << 13
+			seed ^= seed >> 17
+			seed ^= seed << 5
+			noise.Pix[i] = uint8(seed)
+		}
+		j := job(t, "rotate:a_90|format:t_tiff", fileOf(t, PNG, noise))
+		var kept []*Work
+		for {
+			w, err := p.Begin(t.Context())
+			if err != nil {
+				t.Fatalf("no place beside %d results that wait = %v", len(kept), err)
+			}
+			got, err := w.Do(t.Context(), j)
+			if errors.Is(err, object.ErrBusy) {
+				w.End()
+				break
+			}
+			if err != nil || len(kept) > 20 {
+				t.Fatalf("%d results of %d bytes wait, and the next = %v; want it to be too much at some time", len(kept), len(got.Body), err)
+			}
+			w.Keep(len(got.Body))
+			kept = append(kept, w)
+		}
+		if len(kept) == 0 {
+			t.Fatal("not even one result may wait")
+		}
+		for _, w := range kept {
+			w.End()
+		}
+		if p.memory.free != 2<<20 || p.workers.free != 1 {
+			t.Errorf("%d bytes and %d places are free in the end, want all", p.memory.free, p.workers.free)
+		}
+	})
+}
+
+// A progressive JPEG may go over all of its blocks again with every few bytes. The time for that must end, too.
+func TestJPEGOfManyScans(t *testing.T) {
+	file := []byte("\xff\xd8\xff\xc2\x00\x0b\x08\x1b\x58\x1b\x58\x01\x01\x11\x00") // 7000 x 7000, one component
+	file = append(file, "\xff\xc4\x00\x14\x10\x01"...)                             // one code of one bit, for a run of up to 32,767 empty blocks
+	file = append(append(file, make([]byte, 15)...), 0xe0)
+	scan := []byte("\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00")
+	var bits, n uint32
+	for range 24 {
+		for bits, n = bits<<15|0x3fff, n+15; n >= 8; n -= 8 {
+			b := byte(bits >> (n - 8))
+			if scan = append(scan, b); b == 0xff {
+				scan = append(scan, 0)
+			}
+		}
+	}
+	for len(file) < 2<<20 {
+		file = append(file, append(scan, 0)...)
+	}
+	begin := time.Now()
+	_, err := do(New(Options{Timeout: 100 * time.Millisecond}), job(t, "resize:w_5", file))
+	if took := time.Since(begin); !errors.Is(err, object.ErrBusy) || took > 10*time.Second {
+		t.Errorf("Do = %v after %v, want it to be busy soon after the time allowed", err, took)
+	}
+}
+
 // Who needs much must not be passed by for ever by those who need little.
 func TestGateIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -108,17 +108,27 @@ var errBusy = &object.Retry{After: time.Second, Err: object.Explain(object.ErrBu
 type Work struct {
 	p      *Processor
 	memory int64 // that was taken
-	ended  bool
+	left   bool  // the place was given to the next one
 }
 
-// End gives the place to the next one. Further calls do nothing.
+// Keep gives the place to the next one, and of the memory all but what a result of n bytes has. So who takes the result slowly keeps nobody
+// from working, and the results that wait to be taken are bounded together with the pictures that are worked on. End comes all the same.
+func (w *Work) Keep(n int) {
+	w.leave(min(int64(n), w.memory))
+}
+
+// End gives everything back. Further calls do nothing.
 func (w *Work) End() {
-	if w.ended {
-		return
+	w.leave(0)
+}
+
+func (w *Work) leave(keep int64) {
+	w.p.memory.leave(w.memory - keep)
+	w.memory = keep
+	if !w.left {
+		w.left = true
+		w.p.workers.leave(1)
 	}
-	w.ended = true
-	w.p.memory.leave(w.memory)
-	w.p.workers.leave(1)
 }
 
 // need waits for memory. It is called once, before anything is decoded.
@@ -250,6 +260,7 @@ func (p *Processor) bounded(what string, size image.Point, frames int) error {
 // plan checks every size that will come up, and adds up the memory that it takes. It looks at heads only.
 func (r *run) plan() error {
 	h := r.pic.header
+	r.memory = int64(len(r.job.Source)) // which may be the result
 	if !r.looks() {
 		return nil // nobody will decode anything
 	}
@@ -287,7 +298,7 @@ func (r *run) plan() error {
 		}
 		need += m.decoded(len(file))
 	}
-	r.memory = need
+	r.memory += need
 	return nil
 }
 

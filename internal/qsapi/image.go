@@ -48,6 +48,7 @@ func (a *API) process(w *answer, r *request, in *service.ImageProcessInput) erro
 	if err != nil {
 		return err
 	}
+	defer p.Close()
 	cacheHeaders(w, p.Status)
 	h := w.Header()
 	validators(h, &p.Meta)
