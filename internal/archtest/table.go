@@ -74,6 +74,8 @@ func Rules() Table {
 			"client/upload":    {Imports: []string{"service"}, Tests: []string{"config", "request/errors"}},
 			"interface":        {Imports: []string{"service"}},
 			"utils":            {Imports: []string{"request/errors", "internal/wire"}},
+			"log":              {Imports: []string{"request"}, Tests: []string{"config", "service"}}, // the only one that knows zap
+			"logger":           {},
 
 			// The dialect decodes the SDK's own structs, so that an operation is defined once.
 			"internal/qsapi": {
