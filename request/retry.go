@@ -85,8 +85,19 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return max(t.Sub(now), 0), true
 }
 
+type onRetry struct{}
+
+// OnRetry returns ctx with f, which is told of each request within it that will be sent again: why, and after which time. f must be safe for
+// concurrent use if ctx is.
+func OnRetry(ctx context.Context, f func(err error, wait time.Duration)) context.Context {
+	return context.WithValue(ctx, onRetry{}, f)
+}
+
 // pause waits, unless ctx is over before. last is why there is something to wait for.
 func pause(ctx context.Context, wait time.Duration, last error) error {
+	if tell, ok := ctx.Value(onRetry{}).(func(error, time.Duration)); ok {
+		tell(last, wait)
+	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
