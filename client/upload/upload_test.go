@@ -50,7 +50,6 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprintf(w, `{"code":%q}`, code)
 	}
-	body := []byte{}
 	if r.Method == http.MethodPut && q.Has("part_number") {
 		number, _ := strconv.Atoi(q.Get("part_number"))
 		s.mu.Lock()
