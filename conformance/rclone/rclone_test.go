@@ -172,6 +172,8 @@ func oddTree() tree {
 		"dollar$at@colon:comma,",
 		"!bang ~tilde ^caret",
 		"percent/100%",
+		"percent/%41", // the copy of a name that reads as an escape works as long as there is no "percent/A"
+		"percent/escaped %20 and %2F.txt",
 		"unicode/中文测试.txt",
 		"unicode/Ελληνικά и кириллица",
 		"unicode/ثم نفس سقطت",
@@ -195,20 +197,13 @@ func oddTree() tree {
 	return files
 }
 
-// escapes are names that read as percent escapes, or end in a blank. They travel well, but the backend cannot copy them on the
-// server: see TestCannot.
-func escapes() tree {
-	return tree{
-		"%41":                     "percent, four, one",
-		"escaped %20 and %2F.txt": "two more",
-		"ends in a blank ":        "blank",
-	}
-}
+// atTheEnd is a name that travels well, but that the backend cannot have copied on the server, see TestCannot.
+const atTheEnd = "ends in a blank "
 
 func TestCopyCheckSyncPurge(t *testing.T) {
 	r := start(t)
 	files := oddTree()
-	maps.Copy(files, escapes())
+	files[atTheEnd] = "blank"
 	dir := files.write(t)
 
 	r.run(t, append(multipart, "copy", dir, "cistern:rclone/top dir")...)
@@ -357,6 +352,16 @@ func TestCannot(t *testing.T) {
 	t.Run("cat what only the source has without --no-traverse: it looks for the name in a listing", func(t *testing.T) {
 		if got := r.run(t, "cat", "cistern:mirrored/only/here"); got != "" {
 			t.Errorf("cat = %q, want nothing", got)
+		}
+	})
+	t.Run("copy on the server what ends in a blank: the end of a header's value is cut off", func(t *testing.T) {
+		r.run(t, "copy", tree{atTheEnd: "body"}.write(t), "cistern:cannot")
+		r.fails(t, "copyto", "cistern:cannot/"+atTheEnd, "cistern:cannot/copy")
+	})
+	t.Run("copy on the server what reads as an escape, where there is an object of the name that the escape stands for: it sends the name raw", func(t *testing.T) {
+		r.run(t, "copy", tree{"%41": "an escape", "A": "an A"}.write(t), "cistern:cannot")
+		if out := r.fails(t, "copyto", "cistern:cannot/%41", "cistern:cannot/copy"); !strings.Contains(out, "sizes differ") {
+			t.Errorf("copyto says %s, want that it copied the other one", out)
 		}
 	})
 	t.Run("keep times: the backend has none", func(t *testing.T) {
