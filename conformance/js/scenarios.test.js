@@ -400,6 +400,14 @@ test('mirror: what only the source has', async () => {
   await refused(bucket.getObject('absent'), 404, 'object_not_exists');
 });
 
+test('objects: fetch from a URL', async () => {
+  const bucket = await make('js-fetch');
+  const from = (path) => ({ 'x-qs-fetch-source': source + path }); // the SDK escapes the values of headers
+  assert.equal((await bucket.putObject('here', from('a b/中+.txt'))).status, 201);
+  assert.equal(Buffer.from((await bucket.getObject('here')).data).toString(), 'from the source');
+  await refused(bucket.putObject('absent', from('absent')), 404, 'object_not_exists');
+});
+
 test('credentials: a wrong secret and an unknown key', async () => {
   await refused(service({ secret_access_key: 'another' }).listBuckets(), 401, 'signature_not_matched');
   await refused(service({ access_key_id: 'NOBODY' }).listBuckets(), 401, 'invalid_access_key_id');
