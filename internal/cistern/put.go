@@ -31,6 +31,8 @@ type Upload struct {
 	Body io.Reader
 	// Key encrypts the object at rest; nil: it is not encrypted.
 	Key *seal.Key
+	// Conditions must hold of what is stored under the key when the object takes its place. Only Put has any.
+	Conditions object.Conditions
 
 	// encryption is how the whole is encrypted that the body is a part of; nil: the body is the whole.
 	encryption *object.Encryption
@@ -44,7 +46,8 @@ const putBuffer = 128 << 10
 var putBuffers = sync.Pool{New: func() any { b := make([]byte, putBuffer); return &b }}
 
 // Put stores an object, whatever was there. When it returns, the object is on disk. It fails with [object.ErrTooLarge],
-// [object.ErrIncompleteBody] or [object.ErrBadDigest] for a body that is not as announced, and stores nothing then.
+// [object.ErrIncompleteBody] or [object.ErrBadDigest] for a body that is not as announced, with [object.ErrPrecondition] where a condition does not hold,
+// and stores nothing then.
 func (s *Server) Put(ctx context.Context, c Caller, bucket, key string, u Upload) (object.Meta, error) {
 	b, err := s.open(ctx, c, bucket, key, createObject)
 	if err != nil {
@@ -56,6 +59,14 @@ func (s *Server) Put(ctx context.Context, c Caller, bucket, key string, u Upload
 	if u.Size > object.MaxPutSize {
 		return object.Meta{}, tooLarge()
 	}
+	var may func(*object.Meta) error
+	if u.Conditions != (object.Conditions{}) {
+		may = u.allows
+		// Before the body is read, as that may take long. Whether it still is so, the store asks again.
+		if err := s.allowsPut(ctx, b, key, u); err != nil {
+			return object.Meta{}, err
+		}
+	}
 	spool, err := s.store.NewSpool(ctx, u.atRest())
 	if err != nil {
 		return object.Meta{}, err
@@ -64,11 +75,34 @@ func (s *Server) Put(ctx context.Context, c Caller, bucket, key string, u Upload
 	if err != nil {
 		return object.Meta{}, errors.Join(err, spool.Discard())
 	}
-	if m, err = s.store.PutIf(ctx, b, key, m, spool, nil); err != nil {
+	if m, err = s.store.PutIf(ctx, b, key, m, spool, may); err != nil {
 		return object.Meta{}, err
 	}
 	s.filler.Forget(b.ID, key)
 	return m, nil
+}
+
+// allowsPut judges the conditions of u by what is stored under the key.
+func (s *Server) allowsPut(ctx context.Context, b store.Bucket, key string, u Upload) error {
+	old, err := s.store.Stat(ctx, b, key)
+	switch {
+	case err == nil:
+		return u.allows(&old)
+	case errors.Is(err, object.ErrNoSuchKey):
+		return u.allows(nil)
+	}
+	return err
+}
+
+// allows judges the conditions of u by an object, nil for none.
+func (u Upload) allows(old *object.Meta) error {
+	switch {
+	case old == nil && u.Conditions.IfMatch != "":
+		return object.Explain(object.ErrPrecondition, "there is no object to match")
+	case old != nil && u.Conditions.Check(*old) != nil:
+		return object.Explain(object.ErrPrecondition, "the object that is there is not the one in the condition")
+	}
+	return nil
 }
 
 func tooLarge() error {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -387,4 +389,39 @@ func TestCopyAndEncryption(t *testing.T) {
 	}
 	s.wantObject("/my-bucket/moved", text, key...)
 	s.wantNone("/my-bucket/sealed")
+}
+
+// Conditions on a PUT are judged by what is there when the object takes its place.
+func TestConditionalPut(t *testing.T) {
+	s := startBench(t)
+	put := func(body string, header ...string) message {
+		return message{as: "ALICE", method: "PUT", path: "/my-bucket/k", header: header, body: body}
+	}
+	s.want(put("x", `If-Match: "x"`), 412, "precondition_failed")
+	s.want(put("x", "If-Match: *"), 412, "precondition_failed")
+	s.wantNone("/my-bucket/k")
+	etag := s.want(put("one", "If-None-Match: *"), 201, "").Header.Get("ETag")
+	s.want(put("two", "If-None-Match: *"), 412, "precondition_failed")
+	s.want(put("two", "If-None-Match: "+etag), 412, "precondition_failed")
+	s.want(put("two", `If-Match: "x"`), 412, "precondition_failed")
+	s.wantObject("/my-bucket/k", "one")
+	s.want(put("two", "If-Match: "+etag), 201, "")
+	s.want(put("three", "If-Match: "+etag), 412, "precondition_failed")
+	s.wantObject("/my-bucket/k", "two")
+
+	// Of many that create it, one does.
+	var wg sync.WaitGroup
+	status := make([]int, 8)
+	for i := range status {
+		wg.Go(func() {
+			m := put(fmt.Sprint(i), "If-None-Match: *")
+			m.path = "/my-bucket/new"
+			status[i] = s.send(m).StatusCode
+		})
+	}
+	wg.Wait()
+	slices.Sort(status)
+	if status[0] != 201 || status[1] != 412 || status[7] != 412 {
+		t.Errorf("PUTs at once with If-None-Match: * = %v, want one 201 and else 412", status)
+	}
 }

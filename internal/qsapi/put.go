@@ -53,6 +53,8 @@ func (a *API) putObject(w *answer, r *request) error {
 	if u.Key, err = customerKey(r.Header, ownKey); err != nil {
 		return err
 	}
+	// The API knows no conditions on a PUT. Those who send one mean what RFC 9110 says, and lose an object if it is passed over.
+	u.Conditions = object.Conditions{IfMatch: tags(r.Header["If-Match"]), IfNoneMatch: tags(r.Header["If-None-Match"])}
 	m, err := a.core.Put(r.Context(), r.caller, r.target.bucket, r.target.key, u)
 	return w.created(&m, err)
 }
