@@ -1,11 +1,14 @@
 package accesslog_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +165,45 @@ func TestALargeLogIsDeliveredInSlices(t *testing.T) {
 }
 
 // A key that has an object already is not taken: it may be a log from before a restore, or somebody's own.
+// noScan is a disk that cannot be read for a while.
+type noScan struct {
+	store.Engine
+	broken atomic.Bool
+}
+
+func (e *noScan) Scan(ctx context.Context, lower, upper []byte) (store.Iterator, error) {
+	if e.broken.Load() {
+		return nil, errors.New("input/output error")
+	}
+	return e.Engine.Scan(ctx, lower, upper)
+}
+
+func TestASettingIsHeededWhateverBecomesOfItsRequest(t *testing.T) {
+	loggedTest(t, func(t *testing.T, l *logged) {
+		disk := &noScan{Engine: l.e}
+		l.e = disk
+		l.open()
+		log := l.start()
+		defer log.Close()
+		l.set(l.to, "to", "own/")
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		log.Refresh(gone)
+		if !log.Wants("to") {
+			t.Error("who set it went away: the requests are not written down")
+		}
+
+		l.check(l.s.DeleteSetting(t.Context(), l.to, accesslog.Setting))
+		disk.broken.Store(true)
+		log.Refresh(t.Context())
+		disk.broken.Store(false)
+		later(time.Minute)
+		if log.Wants("to") || !log.Wants("from") {
+			t.Errorf("a minute after the disk failed, to is written down: %v, from: %v; want false, true", log.Wants("to"), log.Wants("from"))
+		}
+	})
+}
+
 func TestNothingIsOverwritten(t *testing.T) {
 	loggedTest(t, func(t *testing.T, l *logged) {
 		l.set(l.from, "from", "") // into the bucket itself: a delivery is no request, so nothing goes round

@@ -85,7 +85,8 @@ type Log struct {
 
 	// targets are the buckets whose requests are written down, by name. The map is never changed, only replaced: every request asks.
 	targets atomic.Pointer[map[string]store.Bucket]
-	refresh sync.Mutex // one Refresh at a time
+	refresh sync.Mutex  // one Refresh at a time
+	stale   atomic.Bool // the last Refresh could not look at every bucket
 
 	mu      sync.Mutex // guards the fields below
 	files   map[file]*[]byte
@@ -151,11 +152,14 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Refresh looks which buckets' requests are to be written down. It is to be called when the setting of a bucket changed.
+// Refresh looks which buckets' requests are to be written down. It is to be called when the setting of a bucket changed. It does not end with ctx: the
+// setting is there, whether or not who made it waits. What cannot be read now is looked at again soon.
 func (l *Log) Refresh(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	l.refresh.Lock()
 	defer l.refresh.Unlock()
 	buckets, err := l.o.Store.Buckets(ctx)
+	l.stale.Store(err != nil)
 	if err != nil {
 		l.problem("the buckets cannot be listed", err)
 		return
@@ -166,6 +170,7 @@ func (l *Log) Refresh(ctx context.Context) {
 		case err == nil:
 			targets[b.Name] = b
 		case !errors.Is(err, object.ErrNoSetting):
+			l.stale.Store(true)
 			l.problem("the setting of a bucket cannot be read", err)
 		}
 	}
@@ -212,6 +217,9 @@ func (l *Log) run() {
 		case <-flush.C:
 			l.flush()
 		case <-look.C:
+			if l.stale.Load() {
+				l.Refresh(l.ctx)
+			}
 			l.flush()
 			l.deliver()
 		case <-l.ctx.Done():
