@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cisternhq/cistern/internal/accesslog"
+	"github.com/cisternhq/cistern/internal/object"
 	"github.com/cisternhq/cistern/internal/store"
 	"github.com/cisternhq/cistern/internal/store/memstore"
 )
@@ -203,6 +204,51 @@ func TestASettingIsHeededWhateverBecomesOfItsRequest(t *testing.T) {
 		}
 	})
 }
+
+// onKeep lets something happen before a body is kept.
+type onKeep struct {
+	store.Engine
+	before func()
+}
+
+func (e *onKeep) Apply(ctx context.Context, b *store.Batch) error {
+	if before := e.before; before != nil && len(b.Keep) > 0 {
+		e.before = nil
+		before()
+	}
+	return e.Engine.Apply(ctx, b)
+}
+
+// A key is free, a client puts an object there, the log is delivered to it.
+func TestWhatIsPutMeanwhileStays(t *testing.T) {
+	loggedTest(t, func(t *testing.T, l *logged) {
+		hooked := &onKeep{Engine: l.e}
+		l.e = hooked
+		l.open()
+		log := l.start()
+		key := accesslog.Target{Prefix: "logs/"}.Key("from", time.Now(), 1)
+		log.Add(request("from", "id"))
+		hooked.before = func() { l.check(l.s.Put(t.Context(), l.to, key, object.Meta{ETag: `"client's"`}, discarded{})) }
+		later(time.Hour + time.Minute)
+		log.Close()
+		if hooked.before != nil {
+			t.Fatal("nothing was delivered: the test shows nothing")
+		}
+		m, err := l.s.Stat(t.Context(), l.to, key)
+		l.check(err)
+		if m.ETag != `"client's"` {
+			t.Errorf("the client's object is %+v, want it as it was put", m)
+		}
+		if _, err := l.s.Stat(t.Context(), l.to, strings.Replace(key, "-1.log", "-2.log", 1)); err != nil {
+			t.Errorf("the log behind it = %v, want it there", err)
+		}
+	})
+}
+
+// discarded is the spool of an object without bytes.
+type discarded struct{ store.Spool }
+
+func (discarded) Discard() error { return nil }
 
 func TestNothingIsOverwritten(t *testing.T) {
 	loggedTest(t, func(t *testing.T, l *logged) {

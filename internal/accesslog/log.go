@@ -379,10 +379,15 @@ func (l *Log) slice(b store.Bucket, t Target, to store.Bucket, f store.JournalFi
 		now := time.Now().UTC()
 		digest := hex.EncodeToString(sum.Sum(nil))
 		kept = true
-		err := l.o.Store.Put(l.ctx, to, key, object.Meta{
+		_, err := l.o.Store.PutIf(l.ctx, to, key, object.Meta{
 			Size: size, ETag: `"` + digest + `"`, ContentType: "text/plain; charset=utf-8", LastModified: now.Truncate(time.Second), Created: now,
 			Digest: object.Digest{CRC64NVME: crc.Sum64(), MD5: digest},
-		}, spool)
+		}, spool, func(old *object.Meta) error {
+			if old != nil {
+				return errTaken
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -396,7 +401,10 @@ func (l *Log) slice(b store.Bucket, t Target, to store.Bucket, f store.JournalFi
 	return n, err
 }
 
-// free returns the first key of an hour that has no object. Nobody takes it meanwhile: only one delivers.
+// errTaken: a client put an object there meanwhile. It stays, and the lines go to the next key.
+var errTaken = errors.New("the key of the log was taken meanwhile")
+
+// free returns the first key of an hour that has no object.
 func (l *Log) free(b store.Bucket, t Target, to store.Bucket, f store.JournalFile) (string, error) {
 	for n := 1; ; n++ {
 		key := t.Key(b.Name, time.Unix(f.File*3600, 0), n)
