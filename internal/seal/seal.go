@@ -80,8 +80,10 @@ func (k *Key) New() *object.Encryption {
 	return &object.Encryption{Algorithm: Algorithm, KeyMD5: k.md5, Salt: salt}
 }
 
-// Fits reports whether e was made with k.
-func (k *Key) Fits(e *object.Encryption) bool { return e.Algorithm == Algorithm && e.KeyMD5 == k.md5 }
+// Fits reports whether e was made with k; nil, of what is not encrypted, was not.
+func (k *Key) Fits(e *object.Encryption) bool {
+	return e != nil && e.Algorithm == Algorithm && e.KeyMD5 == k.md5
+}
 
 // AtRest returns how many bytes a body of size bytes has at rest.
 func AtRest(size int64) int64 {

@@ -240,8 +240,8 @@ func TestWrongKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := k.New()
-	if !k.Fits(e) || wrong.Fits(e) {
-		t.Errorf("Fits = %v and %v, want that of the right key only", k.Fits(e), wrong.Fits(e))
+	if !k.Fits(e) || wrong.Fits(e) || k.Fits(nil) {
+		t.Errorf("Fits = %v, %v and for nothing %v, want that of the right key only", k.Fits(e), wrong.Fits(e), k.Fits(nil))
 	}
 	got, err := read(opened(t, wrong, e, sealed(t, k, e, content(10)), 10), 0, 10)
 	if !errors.Is(err, object.ErrDamaged) || len(got) > 0 {
