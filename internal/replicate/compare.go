@@ -150,7 +150,9 @@ func (r *Replicator) pass(b store.Bucket, rules []Rule, s state) error {
 			}, func(e store.Event) {
 				if err := r.one(b, rule, e); err != nil && r.ctx.Err() == nil {
 					r.failed.Add(1)
-					failed.Store(true)
+					if !errors.Is(err, object.ErrDamaged) { // which stays so
+						failed.Store(true)
+					}
 					r.log.Warn("replication failed", "bucket", b.Name, "rule", rule.ID, "to", rule.Bucket, "key", e.Key, "error", err.Error())
 				}
 			})

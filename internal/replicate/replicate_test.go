@@ -312,7 +312,9 @@ func TestWhatFailsIsTriedAgain(t *testing.T) {
 
 func TestDamageIsNotSpread(t *testing.T) {
 	pairTest(t, func(t *testing.T, p *pair) {
-		p.set(p.from, all("to"))
+		rule := all("to")
+		rule.Existing = true
+		p.set(p.from, rule)
 		sp, err := p.s.NewSpool(t.Context(), 3)
 		p.check(err)
 		_, err = sp.WriteAt([]byte("abc"), 0)
@@ -321,10 +323,10 @@ func TestDamageIsNotSpread(t *testing.T) {
 		p.put(p.from, "good", "x")
 		r := p.start()
 		defer r.Close()
-		later(time.Second)
+		later(time.Hour)
 		p.want(p.to, "good=x")
-		if s := r.Stats(); s.Failed != 1 || s.Expired != 1 {
-			t.Errorf("stats = %+v, want the damaged one given up", s)
+		if s := r.Stats(); s.Failed != 2 || s.Expired != 1 {
+			t.Errorf("stats = %+v, want the damaged one given up, by its event and by the comparison, once each", s)
 		}
 	})
 }
