@@ -126,7 +126,7 @@ func open(dir string, o Options) (_ *Engine, err error) {
 			_ = lock.Close()
 		}
 	}()
-	if err := checkFormat(dir); err != nil {
+	if err := checkFormat(dir, o.Logger); err != nil {
 		return nil, err
 	}
 	if err := makeDir(filepath.Join(dir, "db")); err != nil {

@@ -93,12 +93,20 @@ func files(t testing.TB, dir string) []string {
 	return list
 }
 
-// crashCopy copies a data directory as it would be found after its process was killed.
+// crashCopy copies a data directory as it would be found after its process was killed. The database renames and removes files of its own behind our
+// back: a copy that misses one is none, and is made again.
 func crashCopy(t testing.TB, dir string) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "copy")
-	check(t, os.CopyFS(to, os.DirFS(dir)))
-	return to
+	for range 100 {
+		to := filepath.Join(t.TempDir(), "copy")
+		err := os.CopyFS(to, os.DirFS(dir))
+		if !errors.Is(err, fs.ErrNotExist) {
+			check(t, err)
+			return to
+		}
+	}
+	t.Fatal("the data directory does not hold still for a copy")
+	return ""
 }
 
 func TestReopen(t *testing.T) {
@@ -268,7 +276,7 @@ func TestFormat(t *testing.T) {
 		want         error
 		text         string
 	}{
-		{"newer", "cistern data directory, format 2\n", object.ErrStore, "newer"},
+		{"newer", "cistern data directory, format 3\n", object.ErrStore, "newer"},
 		{"not a number", "cistern data directory, format x\n", object.ErrDamaged, "FORMAT"},
 		{"empty", "", object.ErrDamaged, "FORMAT"},
 		{"another program's", "1\n", object.ErrDamaged, "FORMAT"},
@@ -283,6 +291,24 @@ func TestFormat(t *testing.T) {
 			}
 		})
 	}
+	t.Run("older", func(t *testing.T) {
+		dir := t.TempDir()
+		format := filepath.Join(dir, "FORMAT")
+		s := store.New(open(t, dir, diskstore.Options{}))
+		b, err := s.CreateBucket(bg, "bucket", "owner", "zone")
+		check(t, err)
+		put(t, s, b, "key", storetest.Content(1, 100_000))
+		check(t, s.Close())
+		check(t, os.WriteFile(format, []byte("cistern data directory, format 1\n"), 0o600))
+		s = store.New(open(t, dir, diskstore.Options{}))
+		check(t, s.Recover(bg))
+		_, err = s.Stat(bg, b, "key")
+		check(t, err)
+		check(t, s.Close())
+		if text, err := os.ReadFile(format); err != nil || string(text) != "cistern data directory, format 2\n" {
+			t.Fatalf("FORMAT is %q, %v; want one that the version before refuses", text, err)
+		}
+	})
 	t.Run("missing", func(t *testing.T) {
 		dir := t.TempDir()
 		check(t, open(t, dir, diskstore.Options{}).Close())

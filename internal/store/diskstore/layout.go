@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,8 +18,9 @@ import (
 	"github.com/cisternhq/cistern/internal/object"
 )
 
-// formatVersion is the version of the layout, and of everything in it but the records' values.
-const formatVersion = 1
+// formatVersion is the version of the layout, and of everything in it but the records' values. Version 2 has bodies that only records know which version 1
+// did not have, those of parts, pieces and versions: a server that reads version 1 would sweep them away. Otherwise it is version 1.
+const formatVersion = 2
 
 const formatWord = "cistern data directory, format "
 
@@ -74,8 +76,8 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("lock: %w", err)
 }
 
-// checkFormat reads the version of the directory, or writes it into a new one.
-func checkFormat(dir string) error {
+// checkFormat reads the version of the directory, and writes this one's into a new or an older one.
+func checkFormat(dir string, log *slog.Logger) error {
 	path := filepath.Join(dir, "FORMAT")
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,6 +101,10 @@ func checkFormat(dir string) error {
 	switch {
 	case !ok || err != nil || n < 1:
 		return fmt.Errorf("%w: its FORMAT cannot be read", object.ErrDamaged)
+	case n < formatVersion:
+		// What there is stays as it is. The note comes first: from here on there may be what the version before does not know.
+		log.Info("data directory is taken over from an older version, which cannot use it any more", "dir", dir, "was", n, "format", formatVersion)
+		return writeFile(path, formatWord+strconv.Itoa(formatVersion)+"\n")
 	case n > formatVersion:
 		return fmt.Errorf("%w: it has format %d, this version reads %d; use the version that wrote it, or a newer one",
 			object.ErrStore, n, formatVersion)
