@@ -242,17 +242,14 @@ func (a *API) operate(w *answer, r *request) error {
 		return err
 	}
 	r.operation = e.name
-	if e.handle == nil {
-		return notImplemented(e.name)
-	}
 	if err := e.check(r.Method, r.params); err != nil {
 		return err
 	}
 	if err := checkHeaders(w, r.Request); err != nil {
 		return err
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		// Whoever is told of the change is told who made it.
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || e.name == imageProcess {
+		// Whoever is told of a change is told who made it. Of reads, only those of pictures can make one.
 		r.Request = r.Request.WithContext(store.WithCause(r.Context(), store.Cause{Principal: r.caller.Owner, RequestID: r.id}))
 	}
 	return e.handle(a, w, r)

@@ -69,15 +69,9 @@ func TestOperationsAreDocumented(t *testing.T) {
 	const path, begin, end = "../../docs/api.md", "<!-- operations -->\n", "<!-- end -->\n"
 	var table strings.Builder
 	table.WriteString("| operation | request | answer | served |\n| --- | --- | --- | --- |\n")
-	served := make(map[string]bool)
-	for _, es := range newRoutes().at {
-		for _, e := range es {
-			served[e.name] = e.handle != nil
-		}
-	}
 	for _, op := range service.Operations() {
-		yes := "501"
-		if served[op.APIName] {
+		yes := "no"
+		if _, ok := operations[op.APIName]; ok {
 			yes = "yes"
 		}
 		var codes []string

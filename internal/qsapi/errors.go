@@ -31,10 +31,6 @@ func fail(status int, code, format string, args ...any) error {
 	return &apiError{status, code, fmt.Sprintf(format, args...)}
 }
 
-func notImplemented(operation string) error {
-	return fail(http.StatusNotImplemented, "not_implemented", "%s is not implemented by this server.", operation)
-}
-
 // answers is the one table from errors to answers. The first match counts. The message is for clients, and never says more than
 // they may know; an *object.Explained puts its own in its place.
 var answers = []struct {

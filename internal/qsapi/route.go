@@ -60,7 +60,7 @@ var operations = map[string]operation{
 	"List Object Versions":          {(*API).listVersions, service.ListObjectVersionsInput{}},
 	"PUT Object":                    {(*API).putObject, service.PutObjectInput{}},
 	"GET Object":                    {(*API).getObject, service.GetObjectInput{}},
-	"Image Process":                 {(*API).processImage, service.ImageProcessInput{}},
+	imageProcess:                    {(*API).processImage, service.ImageProcessInput{}},
 	"HEAD Object":                   {(*API).headObject, service.HeadObjectInput{}},
 	"DELETE Object":                 {(*API).deleteObject, service.DeleteObjectVersionInput{}},
 	"Append Object":                 {(*API).appendObject, service.AppendObjectInput{}},
@@ -77,10 +77,13 @@ var operations = map[string]operation{
 // page's request will have.
 const preflight = "OPTIONS Object"
 
+// imageProcess is the one read that can change something.
+const imageProcess = "Image Process"
+
 // endpoint is one operation of the API.
 type endpoint struct {
 	name   string
-	handle handler // nil: not served yet
+	handle handler
 	// needs are the parameters that tell it from others of its method and scope, such as "mirror".
 	needs []string
 	takes map[string]bool // all its parameters
@@ -101,7 +104,6 @@ type routes struct {
 
 func newRoutes() routes {
 	rs := routes{at: map[place][]*endpoint{}, selects: map[string]bool{}}
-	left := len(operations)
 	for _, o := range service.Operations() {
 		path, query, _ := strings.Cut(o.RequestURI, "?")
 		e := &endpoint{name: o.APIName, takes: map[string]bool{}}
@@ -110,12 +112,13 @@ func newRoutes() routes {
 			e.takes[p.name] = true
 			rs.selects[p.name] = true
 		}
-		if op, ok := operations[o.APIName]; ok {
-			left--
-			e.handle = op.handle
-			for _, name := range queryFields(op.input) {
-				e.takes[name] = true
-			}
+		op, ok := operations[o.APIName]
+		if !ok {
+			panic("qsapi: nothing serves " + o.APIName)
+		}
+		e.handle = op.handle
+		for _, name := range queryFields(op.input) {
+			e.takes[name] = true
 		}
 		at := place{o.RequestMethod, pathScope(path)}
 		for _, other := range rs.at[at] {
@@ -128,7 +131,7 @@ func newRoutes() routes {
 			rs.preflight = e
 		}
 	}
-	if left != 0 {
+	if len(operations) != len(service.Operations()) {
 		panic("qsapi: a handler's operation is not among the service's")
 	}
 	for _, es := range rs.at { // the most particular first
@@ -190,12 +193,7 @@ func (rs routes) find(method string, s scope, ps params) (*endpoint, error) {
 	if allow := rs.methods(s, ps, selecting); len(allow) > 0 {
 		return nil, &missingMethod{method, allow}
 	}
-	for _, name := range selecting {
-		if !rs.selects[name] {
-			return nil, notImplemented("the sub-resource " + name)
-		}
-	}
-	return nil, fail(http.StatusBadRequest, "invalid_argument", "The query parameters %s do not go together on %s.", strings.Join(selecting, ", "), s)
+	return nil, fail(http.StatusBadRequest, "invalid_argument", "No operation on %[2]s takes these query parameters: %[1]s.", strings.Join(selecting, ", "), s)
 }
 
 func (e *endpoint) matches(ps params, selecting []string) bool {
@@ -203,9 +201,6 @@ func (e *endpoint) matches(ps params, selecting []string) bool {
 		if !ps.has(name) {
 			return false
 		}
-	}
-	if e.handle == nil { // what else it takes is not known here
-		return len(e.needs) > 0 || len(selecting) == 0
 	}
 	for _, name := range selecting {
 		if !e.takes[name] {

@@ -176,9 +176,6 @@ func route(rs routes, h hosts, method, host, path, query string) string {
 		if err != nil {
 			return "", err
 		}
-		if e.handle == nil {
-			return "", notImplemented(e.name)
-		}
 		return e.name, e.check(method, ps)
 	}()
 	if err != nil {

@@ -25,7 +25,6 @@ func TestEveryErrorIsComplete(t *testing.T) {
 	errs := []error{
 		errors.New("disk on fire in /var/lib/secret"),
 		fail(400, "invalid_argument", "Text."),
-		notImplemented("PUT Object - Copy"),
 		&missingMethod{"PATCH", []string{"GET"}},
 		object.Explain(object.ErrInvalidArgument, "source_site: the port is bad"),
 		&object.Error{Op: "get object", Bucket: "b", Key: "k", Err: object.ErrDamaged},

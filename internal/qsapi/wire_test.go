@@ -187,7 +187,7 @@ func TestGolden(t *testing.T) {
 		{"delete-bucket", message{as: "ALICE", method: "DELETE", path: b}},
 		{"delete-bucket-missing", message{as: "ALICE", method: "DELETE", path: b}},
 
-		{"not-implemented", message{as: "ALICE", method: "GET", path: b + "/k?position=3"}},
+		{"no-such-operation", message{as: "ALICE", method: "GET", path: b + "/k?position=3"}},
 		{"method-not-allowed", message{as: "ALICE", method: "PATCH", path: b}},
 		{"unknown-parameter", message{as: "ALICE", method: "GET", path: b + "?unknown"}},
 		{"disabled-key", message{as: "MALLORY", method: "GET", path: b}},
