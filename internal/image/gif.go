@@ -115,6 +115,7 @@ func (r *run) resizeGIF(ctx context.Context, within, result image.Point) error {
 }
 
 func decodeGIF(ctx context.Context, file []byte) (g *gif.GIF, err error) {
+	defer rescue(GIF, &err)
 	g, err = gif.DecodeAll(&guarded{ctx: ctx, file: file})
 	if err != nil {
 		if stop := stopped(ctx); stop != nil {

@@ -101,9 +101,9 @@ func sniff(file []byte) Format {
 }
 
 // readHeader reads the head of a file. The error matches [object.ErrNoImage].
-func readHeader(file []byte) (header, error) {
-	h := header{format: sniff(file), space: "srgb"}
-	var err error
+func readHeader(file []byte) (h header, err error) {
+	h = header{format: sniff(file), space: "srgb"}
+	defer rescue(h.format, &err)
 	switch h.format {
 	case JPEG:
 		err = h.readJPEG(file)

@@ -129,20 +129,27 @@ func (w white) At(x, y int) color.Color {
 	return color.RGBA{uint8((r + rest) >> 8), uint8((g + rest) >> 8), uint8((b + rest) >> 8), 0xff}
 }
 
-// decode reads a still picture. The decoders are others' and the files anybody's: what goes wrong in one of them is the file's fault.
+// rescue is deferred around decoders. They are others' and the files anybody's: what goes wrong in one of them is the file's fault.
+func rescue(f Format, err *error) {
+	if p := recover(); p != nil {
+		*err = broken(f, fmt.Errorf("panic while decoding: %v", p))
+	}
+}
+
+// decode reads a still picture.
 func decode(ctx context.Context, f Format, file []byte) (img image.Image, err error) {
-	r := &guarded{ctx: ctx, file: file}
-	defer func() {
-		if p := recover(); p != nil {
-			img, err = nil, broken(f, fmt.Errorf("panic while decoding: %v", p))
-		} else if err != nil {
-			if stop := stopped(ctx); stop != nil {
-				err = stop
-			} else {
-				err = broken(f, err)
-			}
-		}
-	}()
+	defer rescue(f, &err)
+	img, err = decodeStill(&guarded{ctx: ctx, file: file}, f)
+	if err == nil {
+		return img, nil
+	}
+	if stop := stopped(ctx); stop != nil {
+		return nil, stop
+	}
+	return nil, broken(f, err)
+}
+
+func decodeStill(r *guarded, f Format) (image.Image, error) {
 	switch f {
 	case JPEG:
 		return jpeg.Decode(r)
