@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -679,5 +681,97 @@ func recount(t *testing.T, dir string) {
 	})
 	if err != nil || files > objects {
 		t.Errorf("%d bodies are on disk (%v), want at most one for each of the %d objects", files, err, objects)
+	}
+}
+
+// What happened to an object is told, and a part that was acknowledged is there, whatever the server was doing when it was killed.
+func TestKillLosesNoEventAndNoPart(t *testing.T) {
+	var open atomic.Bool
+	asked, told := make(chan struct{}, 1), make(chan string, 100)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var doc struct {
+			Events []struct {
+				Type     string `json:"event_type"`
+				QingStor struct {
+					Object struct{ Name string } `json:"object"`
+				} `json:"qingstor"`
+			} `json:"events"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&doc); err != nil {
+			t.Error(err)
+		}
+		if !open.Load() {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
+		for _, e := range doc.Events {
+			told <- e.Type + " " + e.QingStor.Object.Name
+		}
+	}))
+	defer receiver.Close()
+
+	dir := t.TempDir()
+	r := launch(t, dir)
+	b := r.bucket("told")
+	try := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	try(b.Put())
+	try(b.PutNotification(&service.PutBucketNotificationInput{Notifications: []*service.NotificationType{{
+		ID: service.String("all"), Cloudfunc: service.String("notifier"), NotifyURL: &receiver.URL,
+		EventTypes: service.StringSlice([]string{"create_object", "delete_object", "complete_multipart"}),
+	}}}))
+	up, err := b.InitiateMultipartUpload("parts", nil)
+	try(up, err)
+	first, second := cisterntest.NewContent("first", 4<<20).Bytes(), cisterntest.NewContent("second", 100_000).Bytes()
+	part := func(r *running, number int, content []byte) {
+		t.Helper()
+		try(r.bucket("told").UploadMultipart("parts", &service.UploadMultipartInput{UploadID: up.UploadID, PartNumber: &number, Body: bytes.NewReader(content)}))
+	}
+	part(r, 0, first)
+	var want []string
+	for i := range 20 {
+		key := fmt.Sprint("object-", i)
+		try(b.PutObject(key, &service.PutObjectInput{Body: strings.NewReader(key)}))
+		want = append(want, "create_object "+key)
+	}
+	try(b.DeleteObject("object-0"))
+	want = append(want, "delete_object object-0", "complete_upload parts")
+	select {
+	case <-asked:
+	case <-time.After(waitLimit):
+		t.Fatal("the receiver was not asked at all")
+	}
+	r.kill()
+
+	open.Store(true)
+	r = launch(t, dir)
+	part(r, 1, second)
+	parts := []*service.ObjectPartType{{PartNumber: service.Int(0)}, {PartNumber: service.Int(1)}}
+	try(r.bucket("told").CompleteMultipartUpload("parts", &service.CompleteMultipartUploadInput{UploadID: up.UploadID, ObjectParts: parts}))
+	out, err := r.bucket("told").GetObject("parts", nil)
+	try(out, err)
+	defer out.Close()
+	if err := compare(out.Body, append(first, second...), 0, len(first)+len(second)); err != nil {
+		t.Errorf("the object of a part from before and one from behind the kill: %v", err)
+	}
+	deadline := time.After(waitLimit)
+	for missing := want; len(missing) > 0; {
+		select {
+		case e := <-told:
+			missing = slices.DeleteFunc(slices.Clone(missing), func(w string) bool { return w == e })
+			if !slices.Contains(want, e) {
+				t.Errorf("the receiver was told %q, which did not happen", e)
+			}
+		case <-deadline:
+			t.Fatalf("the receiver was not told %q", missing)
+		}
 	}
 }
