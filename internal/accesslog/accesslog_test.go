@@ -225,10 +225,10 @@ func TestWhatIsPutMeanwhileStays(t *testing.T) {
 		hooked := &onKeep{Engine: l.e}
 		l.e = hooked
 		l.open()
-		log := l.start()
 		key := accesslog.Target{Prefix: "logs/"}.Key("from", time.Now(), 1)
-		log.Add(request("from", "id"))
 		hooked.before = func() { l.check(l.s.Put(t.Context(), l.to, key, object.Meta{ETag: `"client's"`}, discarded{})) }
+		log := l.start()
+		log.Add(request("from", "id"))
 		later(time.Hour + time.Minute)
 		log.Close()
 		if hooked.before != nil {

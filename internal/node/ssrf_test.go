@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"slices"
@@ -294,13 +295,14 @@ func TestRedirectInsideIsNotFollowed(t *testing.T) {
 
 // The rows of the vectors' file that only a whole server can show.
 var vectorsEndToEnd = map[string]func(*testing.T){
-	// PUT Object - Fetch is not served yet. Until it is, none of these may do anything: neither fetch, nor store the body as the object.
-	"FS01": fetchSource("http://127.0.0.1:8081/x", ""),
-	"FS03": fetchSource("http://loop.test/x", ""),
-	"FS05": fetchSource("file:///etc/passwd", ""),
-	"FS07": fetchSource("http://user:pw@ok.test/x", ""),
-	"FS09": fetchSource("http://ok.test/x", "a body, too"),
-	"FS10": fetchSource("http://self.test/other-bucket/secret", ""),
+	// A fetch has the guard of fills: what a user may not reach by a mirror, he may not reach by this, either. The operator's fetches may go to
+	// private addresses as the operator's mirrors may, but not to this server.
+	"FS01": fetchSource("http://127.0.0.1:SOURCE/x", "", 400, 201),
+	"FS03": fetchSource("http://loop.test:SOURCE/x", "", 503, 201),
+	"FS05": fetchSource("file:///etc/passwd", "", 400, 400),
+	"FS07": fetchSource("http://user:pw@ok.test:SOURCE/x", "", 400, 400),
+	"FS09": fetchSource("http://loop.test:SOURCE/x", "a body, too", 400, 400),
+	"FS10": fetchSource("http://self.test:SELF/other-bucket/secret", "", 503, 503),
 
 	"RL01": notForwarded("Host: 169.254.169.254"),
 	"RL02": notForwarded("X-Forwarded-Host: evil.test", "X-Forwarded-For: 127.0.0.1", "Forwarded: host=evil.test", "Via: 1.1 evil"),
@@ -337,25 +339,44 @@ func TestVectorsEndToEnd(t *testing.T) {
 	}
 }
 
-func fetchSource(source, body string) func(*testing.T) {
+// fetchSource asks for a fetch, as a user and as the operator, and wants these answers: 201 with the object, or an error with nothing dialled and
+// nothing stored. SOURCE is the port of a source on loopback, SELF that of the server.
+func fetchSource(address, body string, user, operator int) func(*testing.T) {
 	return func(t *testing.T) {
+		source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "fetched") }))
+		defer source.Close()
 		out := newOutside(t)
 		out.dns.Set("*", "127.0.0.1")
+		out.places[netip.MustParseAddr("127.0.0.1")] = netip.MustParseAddrPort(source.Listener.Addr().String())
 		s := cisterntest.Start(t, out.in())
-		for _, who := range []keys.Key{s.NewUser(), s.Operator} {
-			bucket := fmt.Sprintf("target-%t", who.Operator)
-			if a := ask(t, who, "PUT", s.URL+"/"+bucket, ""); a.status != 201 {
+		_, port, _ := net.SplitHostPort(source.Listener.Addr().String())
+		_, self, _ := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
+		address := strings.NewReplacer("SOURCE", port, "SELF", self).Replace(address)
+		for _, tt := range []struct {
+			who  keys.Key
+			want int
+		}{{s.NewUser(), user}, {s.Operator, operator}} {
+			before := len(out.dialled())
+			bucket := fmt.Sprintf("target-%t", tt.who.Operator)
+			if a := ask(t, tt.who, "PUT", s.URL+"/"+bucket, ""); a.status != 201 {
 				t.Fatalf("PUT bucket = %+v", a)
 			}
-			if a := ask(t, who, "PUT", s.URL+"/"+bucket+"/k", body, "X-Qs-Fetch-Source: "+source); a.status != 501 || a.code != "not_implemented" {
-				t.Errorf("operator %t: PUT with x-qs-fetch-source %q = %+v, want 501", who.Operator, source, a)
+			if a := ask(t, tt.who, "PUT", s.URL+"/"+bucket+"/k", body, "X-Qs-Fetch-Source: "+address); a.status != tt.want {
+				t.Errorf("operator %t: PUT with x-qs-fetch-source %q = %+v, want %d", tt.who.Operator, address, a, tt.want)
 			}
-			if a := ask(t, who, "GET", s.URL+"/"+bucket+"/k", ""); a.status != 404 {
-				t.Errorf("operator %t: GET afterwards = %+v, want nothing stored", who.Operator, a)
+			a := ask(t, tt.who, "GET", s.URL+"/"+bucket+"/k", "")
+			if tt.want == 201 {
+				if a.status != 200 || a.body != "fetched" {
+					t.Errorf("operator %t: GET afterwards = %+v, want what was fetched", tt.who.Operator, a)
+				}
+				continue
 			}
-		}
-		if d := out.dialled(); len(d) != 0 {
-			t.Errorf("dialled %v, want nobody", d)
+			if a.status != 404 {
+				t.Errorf("operator %t: GET afterwards = %+v, want nothing stored", tt.who.Operator, a)
+			}
+			if d := out.dialled(); len(d) != before {
+				t.Errorf("operator %t: dialled %v, want nobody", tt.who.Operator, d[before:])
+			}
 		}
 	}
 }
