@@ -8,8 +8,8 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 # The stripped binary stays below this many bytes.
 MAX_SIZE := 30000000
 # Seconds that a fuzz target has; those that read what sources send have more.
-FUZZTIME ?= 5
-FUZZTIME_SOURCES ?= 60
+FUZZTIME ?= 3
+FUZZTIME_SOURCES ?= 40
 
 # Absolute, so that it serves the modules below the root, too.
 STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
