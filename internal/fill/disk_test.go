@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cisternhq/cistern/internal/fill"
@@ -224,9 +225,10 @@ func (p *patience) Done() <-chan struct{} {
 	return p.Context.Done()
 }
 
-// wantSettled fails unless everything has ended and the counters add up.
+// wantSettled fails unless everything has ended and the counters add up. A flight lands a moment after its last reader has everything.
 func (r *rig) wantSettled() {
 	r.t.Helper()
+	synctest.Wait()
 	s := r.filler.Stats()
 	if s.InFlight != 0 || s.Connections != 0 || s.Queued != 0 || s.Started != s.Completed+s.Absent+s.Failed {
 		r.t.Errorf("stats = %+v, want nothing left and started = completed + failed", s)
