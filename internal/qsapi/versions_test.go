@@ -288,6 +288,12 @@ func TestVersionsAreTheOwners(t *testing.T) {
 		t.Errorf("the version = %q", r.body)
 	}
 	s.want(message{as: "CAROL", method: "GET", path: "/alices-bucket/key?version_id=" + one}, 403, "permission_denied")
+
+	// The owner's own policy binds the owner: what is kept by it stays until it is taken away.
+	s.set("ALICE", "/alices-bucket?policy", `{"statement":[{"id":"keep","user":"*","action":"delete_object","effect":"deny","resource":"alices-bucket/*"}]}`)
+	s.want(message{as: "ALICE", method: "DELETE", path: "/alices-bucket/key?version_id=" + one}, 403, "permission_denied")
+	s.want(message{as: "ALICE", method: "DELETE", path: "/alices-bucket?policy"}, 204, "")
+	s.want(message{as: "ALICE", method: "DELETE", path: "/alices-bucket/key?version_id=" + one}, 204, "")
 }
 
 // Many at once, by one request, leave markers as one does. What takes room is told apart from what is there.
